@@ -27,6 +27,9 @@ type Key struct {
 // Item is one held record, encoded by the matcher; opaque here.
 type Item struct {
 	Key Key
+	// LastMicros is the time of the latest read that the record speaks of:
+	// microseconds since the Unix epoch, UTC, not negative.
+	LastMicros int64
 	// Value is nil where nothing is held.
 	Value []byte
 }
@@ -46,8 +49,10 @@ type Change struct {
 	// Horizon is the new horizon, microseconds since the Unix epoch: every
 	// pass of the partition whose last read is at or after it is held.
 	Horizon int64
-	// Put replaces records; Drop forgets some.
-	Put  []Item
+	// Put replaces records.
+	Put []Item
+	// Drop forgets those of the records named whose LastMicros is before
+	// Horizon; the others have been put again since and stay.
 	Drop []Key
 }
 
@@ -68,7 +73,8 @@ type Store interface {
 	// for the keys, in their order. ErrLost if the state is stamped neither
 	// at nor, with a change, change.To.
 	Exchange(ctx context.Context, partition int, at Stamp, change *Change, want []Key) ([]Item, error)
-	// Keys calls each with every held key, for rebuilding the order in which
-	// they are to be dropped.
-	Keys(ctx context.Context, partition int, each func(Item)) error
+	// Keys calls each with every held record's key and LastMicros (and no
+	// value), for rebuilding the order in which they are to be dropped. A
+	// record may be given more than once.
+	Keys(ctx context.Context, partition int, at Stamp, each func(Item)) error
 }
