@@ -53,6 +53,8 @@ var (
 	ErrNotFound = errors.New("not found")
 	// ErrConflict: the thing is not in a state in which this can be done.
 	ErrConflict = errors.New("conflict")
+	// ErrInvalid: what was given can never be done, in any state.
+	ErrInvalid = errors.New("invalid")
 )
 
 // Pass is one pass as the books keep it.
@@ -90,7 +92,8 @@ type Pass struct {
 	// MergedInto is the id of the pass that swallowed this one; empty while
 	// it stands. A swallowed pass owes nothing and is not listed.
 	MergedInto string
-	// Decision is what a person decided; nil if nobody has.
+	// Decision is what a person decided last; nil if nobody has. The books
+	// keep it through later revisions; Post takes no notice of it.
 	Decision *Decision
 }
 
@@ -174,6 +177,7 @@ type Posting interface {
 	Passes(ctx context.Context, windows []Window) ([]Pass, error)
 	// Post posts the batch: passes, the money that they now owe (a change of
 	// amount or payer is a reversal and a new transaction), balances, outbox,
-	// archive and progress. Errors: ErrFenced, ErrStale, or a fault.
+	// archive and progress. Where the partition was never posted, any From is
+	// taken. Errors: ErrFenced, ErrStale, ErrInvalid, or a fault.
 	Post(ctx context.Context, b Batch) error
 }

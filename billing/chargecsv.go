@@ -1,10 +1,6 @@
 package billing
 
-import (
-	"time"
-
-	"github.com/shopspring/decimal"
-)
+import "time"
 
 // passTimeLayout is RFC 3339 with always six decimals.
 const passTimeLayout = "2006-01-02T15:04:05.000000-07:00"
@@ -35,6 +31,3 @@ func ChargeRow(p Pass, zone *time.Location) []string {
 func FormatPassTime(micros int64, zone *time.Location) string {
 	return time.UnixMicro(micros).In(zone).Format(passTimeLayout)
 }
-
-// FormatCents returns an amount with two decimals: 800 is "8.00".
-func FormatCents(cents int64) string { return decimal.New(cents, -2).StringFixed(2) }

@@ -56,10 +56,13 @@ type Balance struct {
 	AmountCents int64
 }
 
-// Revision is how a pass stood before a later revision replaced it.
+// Revision is how a pass stood before a later revision replaced it. Revisions
+// that only lengthened a pass or added evidence are not kept.
 type Revision struct {
 	Revision    int64
 	ReplacedAt  time.Time
+	TollPoint   string
+	Vehicle     string
 	FirstMicros int64
 	LastMicros  int64
 	Status      string
@@ -89,9 +92,11 @@ type Totals struct {
 type Event struct {
 	// ID names the outbox row; events of one row share it.
 	ID int64
-	// Payload is JSON: {"posted_at", "passes":[{id, vehicle, account,
-	// toll_point, pass_time (micros), status, class, amount_cents, currency,
-	// revision}]}.
+	// Payload is JSON: {"posted_at" (RFC 3339), "passes":[{id, vehicle,
+	// account, toll_point, pass_time (micros), status, class, amount_cents,
+	// currency, revision, owed_changed, merged_into}]}. owed_changed tells the
+	// postings that deserve a notice from those that only amend; merged_into
+	// is absent while the pass stands.
 	Payload []byte
 }
 
@@ -141,13 +146,15 @@ type Reading interface {
 type Deciding interface {
 	// Decide records the decision on a pass under review and posts what it
 	// owes by it. The pass must stand at the given revision and be under
-	// review: ErrConflict otherwise; ErrNotFound.
+	// review: ErrConflict otherwise; ErrNotFound; ErrInvalid for a decision
+	// that cannot be.
 	Decide(ctx context.Context, passID string, revision int64, d Decision) (Pass, error)
 }
 
 // Registering keeps the registry.
 type Registering interface {
-	// PutRegistry replaces the whole registry and raises its version.
+	// PutRegistry replaces the whole registry and raises its version. Rows no
+	// longer in force stay in the books for audit.
 	PutRegistry(ctx context.Context, rows []Assignment, at time.Time) (version int64, err error)
 	// RegistryVersion returns the present version; 0 if never put.
 	RegistryVersion(ctx context.Context) (int64, error)
@@ -164,6 +171,14 @@ type Outbox interface {
 	MarkPublished(ctx context.Context, ids []int64) error
 	// PrunePublished deletes events marked before t.
 	PrunePublished(ctx context.Context, before time.Time) error
+}
+
+// Retention forgets what need not be kept for ever.
+type Retention interface {
+	// PruneArchives deletes the archived read batches whose reads all lie
+	// before the instant, and returns how many batches that were. Passes and
+	// the ledger are never pruned.
+	PruneArchives(ctx context.Context, beforeMicros int64) (int64, error)
 }
 
 // Credentials keeps the portal's sign-ins.
