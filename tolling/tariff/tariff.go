@@ -1,23 +1,45 @@
 // Package tariff owns networks as data: facilities, toll points, units,
 // classes, day types, holidays, tariff versions and their tolls, and the
-// rating of one pass. See network.go for the file format.
+// rating of one pass.
 //
-// Invariants: money is whole smallest units (cents); a compiled network never
-// changes; rating is pure and safe for concurrent use.
+// A network is a folder of CSV files that an operator reads, edits and checks
+// (docs/networks.md describes every column). Those of Hong Kong and of Taiwan
+// are embedded in the binary; any folder can stand in for them (Open).
 //
-// It does not know accounts or passes, and does not fetch anything.
+// Rules. Each facility and class follows the latest version begun at the
+// instant that has rows for the two: a version needs to name only what it
+// changes. A version begins at an instant; minutes, weekdays and holidays are
+// those of the network's zone. The toll is that of the minute in which the
+// instant falls. A network with day types has known holidays from a first to
+// a last day: past the last one nothing is rated, flat tolls included, since
+// nobody has said yet which plan will apply; before the first one only tolls
+// that are the same on every day are.
+//
+// Invariants: money is whole smallest units (cents); a loaded network never
+// changes, has no minute without or with two tolls in any plan it holds, and
+// is safe for concurrent use; rating is pure and exact, and touches no
+// decimal. What is not known has no row and gives an error, never a guess.
+//
+// It does not know accounts or passes, does not fetch anything, and does not
+// tell whether an operator's figures are lawful.
 package tariff
 
-import "time"
+import (
+	"fmt"
+	"strings"
+	"time"
+)
 
 // Toll is the answer to a rating question: what a vehicle of a class owes at
-// a facility at an instant, and why.
+// a facility at an instant, and why. Its strings are made once, when the
+// network is loaded.
 type Toll struct {
 	// Cents is the toll in the currency's hundredths.
 	Cents int64
 	// Version names the tariff version that gave the amount.
 	Version string
-	// DayType names the day type of the local date, for instance "sun_gh".
+	// DayType names the days for which the row holds: "all", or the day type
+	// of the local date, for instance "sun_gh".
 	DayType string
 	// Rule says in one line which row gave the amount.
 	Rule string
@@ -33,4 +55,83 @@ type NoTariffError struct {
 
 func (e *NoTariffError) Error() string {
 	return "no tariff for " + e.Class + " at " + e.Facility + " at " + e.At.Format(time.RFC3339) + ": " + e.Reason
+}
+
+// UnknownError says that the network does not have what a question names.
+type UnknownError struct {
+	// Kind is "facility" or "class".
+	Kind string
+	// Name is what was asked for.
+	Name string
+	// Network is the network's name.
+	Network string
+	// Known are the names that the network has, in its order.
+	Known []string
+}
+
+func (e *UnknownError) Error() string {
+	const most = 12
+	known := strings.Join(e.Known, ", ")
+	if len(e.Known) > most {
+		known = fmt.Sprintf("%d others, %s to %s", len(e.Known), e.Known[0], e.Known[len(e.Known)-1])
+	}
+	return fmt.Sprintf("unknown %s %q: network %s has %s", e.Kind, e.Name, e.Network, known)
+}
+
+// UnknownNetworkError says that a name is neither an embedded network's nor a
+// folder's.
+type UnknownNetworkError struct {
+	Name string
+	// Known are the embedded networks.
+	Known []string
+}
+
+func (e *UnknownNetworkError) Error() string {
+	return fmt.Sprintf("unknown network %q: give one of %s, or the path of a folder of CSV files", e.Name, strings.Join(e.Known, ", "))
+}
+
+// Problem is one mistake in a network's files.
+type Problem struct {
+	// File is the file's name within the folder.
+	File string `json:"file"`
+	// Line counts from 1; 0 where the file as a whole is meant.
+	Line int `json:"line,omitempty"`
+	// Column counts bytes of the line from 1; 0 where the line as a whole is
+	// meant.
+	Column int `json:"column,omitempty"`
+	// Text says what is wrong and how to mend it.
+	Text string `json:"problem"`
+}
+
+func (p Problem) String() string {
+	switch {
+	case p.Line == 0:
+		return p.File + ": " + p.Text
+	case p.Column == 0:
+		return fmt.Sprintf("%s:%d: %s", p.File, p.Line, p.Text)
+	default:
+		return fmt.Sprintf("%s:%d:%d: %s", p.File, p.Line, p.Column, p.Text)
+	}
+}
+
+// BadNetworkError holds every mistake found in a network's files, in the
+// order of the files, at most maxProblems of them.
+type BadNetworkError struct {
+	// Network is the name or folder that was to be opened.
+	Network  string
+	Problems []Problem
+	// More counts the mistakes that were left off.
+	More int
+}
+
+func (e *BadNetworkError) Error() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "network %s has %d problems", e.Network, len(e.Problems)+e.More)
+	for _, p := range e.Problems {
+		b.WriteString("\n" + p.String())
+	}
+	if e.More > 0 {
+		fmt.Fprintf(&b, "\nand %d more", e.More)
+	}
+	return b.String()
 }
