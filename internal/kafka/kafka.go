@@ -50,8 +50,8 @@ type Record struct {
 type Session interface {
 	// Partition is the partition's number.
 	Partition() int
-	// Seek sets the offset of the next record to deliver.
-	Seek(offset int64) error
+	// SeekTo sets the offset of the next record to deliver.
+	SeekTo(offset int64) error
 	// Fetch waits for records and returns at least one and at most max, in
 	// order, or the ctx's error once it has ended. The records are valid
 	// until the next Fetch. The second result is the offset after the last
