@@ -40,6 +40,10 @@ type Stamp struct {
 	Books string
 	// Offset is the books' next offset of the partition.
 	Offset int64
+	// Owner names the session that keeps the state, without spaces. A session
+	// that was frozen and thaws finds another's name and gets ErrLost, even
+	// where the offsets agree: what it remembers of the state no longer holds.
+	Owner string
 }
 
 // Change is what a committed batch did to the held state.
@@ -61,8 +65,9 @@ type Change struct {
 // ctx, and an error other than ErrLost means that the outcome is unknown; to
 // repeat the same call is safe.
 type Store interface {
-	// Adopt returns the horizon of the state held for the partition if it is
-	// stamped with at, else ErrLost.
+	// Adopt makes at.Owner the owner of the state held for the partition, and
+	// returns its horizon, if it is stamped with at's books and offset by
+	// whatever owner; else ErrLost.
 	Adopt(ctx context.Context, partition int, at Stamp) (horizon int64, err error)
 	// Reset forgets what is held for the partition and begins anew with the
 	// stamp and horizon given.

@@ -170,7 +170,7 @@ func (p *parser) row(line int, cells []string) {
 	if tag := strings.TrimSpace(cell("tag")); tag != "" {
 		var err error
 		if a.Tag, err = rsu.NormalizeTag(tag); err != nil {
-			p.problems.add(line, "tag %q: %v", tag, err)
+			p.problems.add(line, "tag %q: %s", tag, mend(err))
 		}
 	}
 	if a.Plate == "" && strings.TrimSpace(cell("tag")) == "" {
@@ -199,19 +199,28 @@ func (p *parser) span(a *Assignment, line int, from, to string) {
 	}
 	var err error
 	if a.FromMicros, err = rsu.ParseTime(from); err != nil {
-		p.problems.add(line, "from %q: %v", from, err)
+		p.problems.add(line, "from %q: %s", from, mend(err))
 		return
 	}
 	if to == "" {
 		return
 	}
 	if a.ToMicros, err = rsu.ParseTime(to); err != nil {
-		p.problems.add(line, "to %q: %v", to, err)
+		p.problems.add(line, "to %q: %s", to, mend(err))
 		return
 	}
 	if a.ToMicros <= a.FromMicros {
 		p.problems.add(line, "to %s is not after from %s", to, from)
 	}
+}
+
+// mend is what a refusal says, without the name of the field of a read.
+func mend(err error) string {
+	var refused *rsu.RefusedError
+	if errors.As(err, &refused) {
+		return refused.Message
+	}
+	return err.Error()
 }
 
 // checkTags refuses a tag that is assigned twice at an instant.

@@ -23,8 +23,12 @@ import (
 	"freeflow/tolling/passage"
 )
 
-//go:embed exchange.lua
-var exchangeSource string
+var (
+	//go:embed exchange.lua
+	exchangeSource string
+	//go:embed adopt.lua
+	adoptSource string
+)
 
 // life is how long an abandoned partition's hash stays; every batch renews it.
 const life = 24 * time.Hour
@@ -39,13 +43,13 @@ const metaField = "@"
 // Store implements passage.Store. The client must not retry by itself more
 // than the caller can bear to wait; a repeat is harmless.
 type Store struct {
-	client redis.UniversalClient
-	script *redis.Script
+	client          redis.UniversalClient
+	exchange, adopt *redis.Script
 }
 
 // New returns a store on the client.
 func New(client redis.UniversalClient) *Store {
-	return &Store{client: client, script: redis.NewScript(exchangeSource)}
+	return &Store{client: client, exchange: redis.NewScript(exchangeSource), adopt: redis.NewScript(adoptSource)}
 }
 
 // key names the partition's hash. The braces make it one slot of a cluster;
@@ -74,16 +78,13 @@ func digits(micros int64) string { return fmt.Sprintf("%0*d", lastDigits, micros
 
 // Adopt implements passage.Store.
 func (s *Store) Adopt(ctx context.Context, partition int, at passage.Stamp) (int64, error) {
-	meta, err := s.client.HGet(ctx, key(partition, at.Books), metaField).Result()
+	horizon, err := s.adopt.Run(ctx, s.client, []string{key(partition, at.Books)},
+		strconv.FormatInt(at.Offset, 10), at.Owner).Text()
 	if errors.Is(err, redis.Nil) {
 		return 0, passage.ErrLost
 	}
 	if err != nil {
-		return 0, fmt.Errorf("reading the stamp of partition %d: %w", partition, err)
-	}
-	offset, horizon, _ := strings.Cut(meta, " ")
-	if offset != strconv.FormatInt(at.Offset, 10) {
-		return 0, passage.ErrLost
+		return 0, fmt.Errorf("adopting open passes of partition %d: %w", partition, err)
 	}
 	micros, err := strconv.ParseInt(horizon, 10, 64)
 	if err != nil {
@@ -97,7 +98,7 @@ func (s *Store) Reset(ctx context.Context, partition int, at passage.Stamp, hori
 	k := key(partition, at.Books)
 	_, err := s.client.TxPipelined(ctx, func(p redis.Pipeliner) error {
 		p.Del(ctx, k)
-		p.HSet(ctx, k, metaField, strconv.FormatInt(at.Offset, 10)+" "+digits(horizon))
+		p.HSet(ctx, k, metaField, strconv.FormatInt(at.Offset, 10)+" "+digits(horizon)+" "+at.Owner)
 		p.PExpire(ctx, k, life)
 		return nil
 	})
@@ -112,12 +113,12 @@ func (s *Store) Exchange(ctx context.Context, partition int, at passage.Stamp, c
 	if change == nil {
 		change = &passage.Change{To: passage.Stamp{Offset: -1}}
 	}
-	args := make([]any, 0, 7+2*len(change.Put)+len(change.Drop)+len(want))
+	args := make([]any, 0, 8+2*len(change.Put)+len(change.Drop)+len(want))
 	to := ""
 	if change.To.Offset >= 0 {
 		to = strconv.FormatInt(change.To.Offset, 10)
 	}
-	args = append(args, strconv.FormatInt(at.Offset, 10), to, digits(change.Horizon), life.Milliseconds(),
+	args = append(args, strconv.FormatInt(at.Offset, 10), to, at.Owner, digits(change.Horizon), life.Milliseconds(),
 		len(change.Put), len(change.Drop), len(want))
 	for _, item := range change.Put {
 		args = append(args, field(item.Key), digits(item.LastMicros)+string(item.Value))
@@ -128,7 +129,7 @@ func (s *Store) Exchange(ctx context.Context, partition int, at passage.Stamp, c
 	for _, k := range want {
 		args = append(args, field(k))
 	}
-	reply, err := s.script.Run(ctx, s.client, []string{key(partition, at.Books)}, args...).Slice()
+	reply, err := s.exchange.Run(ctx, s.client, []string{key(partition, at.Books)}, args...).Slice()
 	if err != nil {
 		return nil, fmt.Errorf("exchanging open passes of partition %d: %w", partition, err)
 	}
