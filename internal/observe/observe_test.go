@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"github.com/labstack/echo/v4"
-	"github.com/prometheus/client_golang/prometheus/testutil"
+	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 
 	"freeflow/internal/clock"
 	"freeflow/internal/web"
@@ -154,7 +154,11 @@ func TestHTTPMetrics(t *testing.T) {
 	if strings.Contains(w.Body.String(), "AB1234") {
 		t.Error("a path from outside became a label")
 	}
-	problems, err := testutil.GatherAndLint(reg)
+	families, err := reg.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	problems, err := promlint.NewWithMetricFamilies(families).Lint()
 	if err != nil {
 		t.Fatal(err)
 	}

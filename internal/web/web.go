@@ -174,8 +174,13 @@ func Deadline(d time.Duration) echo.MiddlewareFunc {
 		return func(c echo.Context) error {
 			ctx, cancel := context.WithTimeout(c.Request().Context(), d)
 			defer cancel()
-			c.SetRequest(c.Request().WithContext(ctx))
-			return next(c)
+			req := c.Request()
+			c.SetRequest(req.WithContext(ctx))
+			err := next(c)
+			// The error is answered under the connection's own context: this
+			// one is cancelled by then, which would look like a lost client.
+			c.SetRequest(req)
+			return err
 		}
 	}
 }

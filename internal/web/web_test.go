@@ -37,6 +37,7 @@ func newTestEcho(t *testing.T) (*echo.Echo, *bytes.Buffer) {
 		_ = c.String(http.StatusOK, "half")
 		return errors.New("broke")
 	})
+	e.GET("/quick", func(echo.Context) error { return errors.New("disk") }, Deadline(time.Minute))
 	e.GET("/slow", func(c echo.Context) error { <-c.Request().Context().Done(); return c.Request().Context().Err() },
 		Deadline(time.Millisecond))
 	body := func(c echo.Context) error {
@@ -85,6 +86,7 @@ func TestErrorsBecomeProblems(t *testing.T) {
 		{"GET", "/nowhere", "/problems/not-found", 404},
 		{"DELETE", "/fine", "/problems/method-not-allowed", 405},
 		{"GET", "/slow", "/problems/too-slow", 503},
+		{"GET", "/quick", "/problems/internal", 500},
 	} {
 		w := do(e, tc.method, tc.path, "")
 		var p map[string]any

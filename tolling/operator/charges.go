@@ -1,0 +1,214 @@
+package operator
+
+import (
+	"context"
+	"encoding/csv"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"freeflow/billing"
+	"freeflow/internal/web"
+)
+
+// How many rows an answer has.
+const (
+	usualRows   = 100
+	mostRows    = 1000
+	mostRowsCSV = 10000
+	// exportPage is how many rows of a whole list are in memory at a time.
+	exportPage = 1000
+	// pageWrite is how long a client may take to read a page of a whole list.
+	pageWrite = time.Minute
+)
+
+// charge is one row of charges.csv and what the API adds to it. The first
+// eight members have the cells of charges.csv to the letter.
+type charge struct {
+	PassTime  string `json:"pass_time"`
+	TollPoint string `json:"toll_point"`
+	Vehicle   string `json:"vehicle"`
+	Account   string `json:"account"`
+	Class     string `json:"class"`
+	Amount    string `json:"amount"`
+	Currency  string `json:"currency"`
+	Status    string `json:"status"`
+
+	ID            string   `json:"id"`
+	Facility      string   `json:"facility"`
+	Revision      int64    `json:"revision"`
+	Rule          string   `json:"rule"`
+	TariffVersion string   `json:"tariff_version"`
+	Reasons       []string `json:"reasons"`
+}
+
+func chargeOf(p billing.Pass, zone *time.Location) charge {
+	row := billing.ChargeRow(p, zone)
+	return charge{
+		PassTime: row[0], TollPoint: row[1], Vehicle: row[2], Account: row[3],
+		Class: row[4], Amount: row[5], Currency: row[6], Status: row[7],
+		ID: p.ID, Facility: p.Facility, Revision: p.Revision,
+		Rule: p.Rule, TariffVersion: p.TariffVersion, Reasons: reasonCodes(p.Reasons),
+	}
+}
+
+func reasonCodes(codes string) []string {
+	if codes == "" {
+		return []string{}
+	}
+	return strings.Split(codes, ",")
+}
+
+// page is one page of a list; Next is null at the end.
+type page[T any] struct {
+	Items []T     `json:"items"`
+	Next  *string `json:"next"`
+}
+
+func (a *API) getCharges(c echo.Context) error {
+	q := queryOf(c, "from", "to", "vehicle", "account", "status", "after", "limit")
+	asCSV := prefersCSV(c.Request().Header.Values(echo.HeaderAccept))
+	most := mostRows
+	if asCSV {
+		most = mostRowsCSV
+	}
+	f := q.chargeFilter()
+	f.Limit = q.limit(usualRows, most)
+	if err := q.err(); err != nil {
+		return err
+	}
+	c.Response().Header().Set(echo.HeaderVary, echo.HeaderAccept)
+	if asCSV && q.text("limit") == "" {
+		return a.exportCharges(c, f)
+	}
+	passes, next, err := a.list(c.Request().Context(), f)
+	if err != nil {
+		return err
+	}
+	if next != nil {
+		c.Response().Header().Set("Link", "<"+nextURL(c.Request().URL, *next)+`>; rel="next"`)
+	}
+	if asCSV {
+		setCSV(c, "charges.csv")
+		w := csv.NewWriter(c.Response())
+		return writeCharges(w, true, passes, a.Network.Zone())
+	}
+	items := make([]charge, len(passes))
+	for i, p := range passes {
+		items[i] = chargeOf(p, a.Network.Zone())
+	}
+	return c.JSON(http.StatusOK, page[charge]{items, next})
+}
+
+// list returns at most f.Limit passes and the cursor of the page after them,
+// nil if there is none.
+func (a *API) list(ctx context.Context, f billing.Filter) ([]billing.Pass, *string, error) {
+	limit := f.Limit
+	f.Limit++ // one more tells whether there is another page
+	passes, err := a.Books.List(ctx, f)
+	if err != nil {
+		return nil, nil, fmt.Errorf("listing passes: %w", err)
+	}
+	if len(passes) <= limit {
+		return passes, nil, nil
+	}
+	passes = passes[:limit]
+	next := billing.CursorOf(passes[limit-1]).String()
+	return passes, &next, nil
+}
+
+// exportCharges writes the whole list as CSV, page by page: a script that asks
+// for CSV without a limit wants the file, not its beginning. If it fails on
+// the way the connection is broken off, so that half a file never looks whole.
+func (a *API) exportCharges(c echo.Context, f billing.Filter) error {
+	select {
+	case a.exportsBusy <- struct{}{}:
+		defer func() { <-a.exportsBusy }()
+	default:
+		return busy("other exports are being written")
+	}
+	f.Limit = exportPage
+	w := csv.NewWriter(c.Response())
+	for first := true; ; first = false {
+		passes, next, err := a.list(c.Request().Context(), f)
+		if err == nil && first {
+			setCSV(c, "charges.csv")
+		}
+		if err == nil {
+			// A recorder in a test has no deadlines; a real connection does.
+			_ = web.WriteWithin(c.Response(), pageWrite)
+			err = writeCharges(w, first, passes, a.Network.Zone())
+		}
+		if err != nil && !first {
+			panic(http.ErrAbortHandler)
+		}
+		if err != nil || next == nil {
+			return err
+		}
+		f.After = billing.CursorOf(passes[len(passes)-1])
+	}
+}
+
+func writeCharges(w *csv.Writer, header bool, passes []billing.Pass, zone *time.Location) error {
+	if header {
+		if err := w.Write(billing.ChargeColumns()); err != nil {
+			return fmt.Errorf("writing charges: %w", err)
+		}
+	}
+	for _, p := range passes {
+		if err := w.Write(billing.ChargeRow(p, zone)); err != nil {
+			return fmt.Errorf("writing charges: %w", err)
+		}
+	}
+	w.Flush()
+	if err := w.Error(); err != nil {
+		return fmt.Errorf("writing charges: %w", err)
+	}
+	return nil
+}
+
+func setCSV(c echo.Context, name string) {
+	c.Response().Header().Set(echo.HeaderContentType, "text/csv; charset=utf-8; header=present")
+	c.Response().Header().Set(echo.HeaderContentDisposition, `attachment; filename="`+name+`"`)
+}
+
+// nextURL is the request's own path and query with another cursor.
+func nextURL(u *url.URL, next string) string {
+	values := u.Query()
+	values.Set("after", next)
+	return u.Path + "?" + values.Encode()
+}
+
+// busy is the 503 for work of which only so much is done at a time.
+func busy(detail string) *web.Problem {
+	p := web.NewProblem(http.StatusServiceUnavailable, "busy", "Busy", detail+"; try again in a few seconds")
+	p.Header = http.Header{"Retry-After": {"5"}}
+	return p
+}
+
+// prefersCSV reports whether the Accept headers want text/csv rather than
+// JSON, which is what is given where nothing else is asked for.
+func prefersCSV(accept []string) bool {
+	var forCSV, forJSON float64
+	for _, part := range strings.Split(strings.Join(accept, ","), ",") {
+		media, parameters, _ := strings.Cut(part, ";")
+		weight := 1.0
+		for _, parameter := range strings.Split(parameters, ";") {
+			if value, ok := strings.CutPrefix(strings.TrimSpace(parameter), "q="); ok {
+				weight, _ = strconv.ParseFloat(value, 64) // nonsense counts as not wanted
+			}
+		}
+		switch strings.ToLower(strings.TrimSpace(media)) {
+		case "text/csv", "text/*":
+			forCSV = max(forCSV, weight)
+		case "application/json":
+			forJSON = max(forJSON, weight)
+		}
+	}
+	return forCSV > 0 && forCSV >= forJSON
+}
