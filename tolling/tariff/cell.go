@@ -16,7 +16,7 @@ var (
 	percentShape = regexp.MustCompile(`^([0-9]{1,3})% of (\S+)$`)
 	minuteShape  = regexp.MustCompile(`^([0-2][0-9]):([0-5][0-9])$`)
 	tokenShape   = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$`)
-	instantShape = regexp.MustCompile(`^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?(Z|[+-][0-2][0-9]:[0-5][0-9])$`)
+	instantShape = regexp.MustCompile(`^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$`)
 )
 
 // ParseInstant reads a time in the strict form of RFC 3339: upper-case T and

@@ -31,7 +31,11 @@ type loader struct {
 	bad        problems
 	n          *Network
 	versions   map[string]int
+	used       map[string]bool // versions that the toll table names
 	facilities map[string]int
+	// daysUnknown says that the network's settings do not tell which days'
+	// holidays are known, by a mistake that is in the problems.
+	daysUnknown bool
 }
 
 // Load reads the network in files. label names it in errors. The error is a
@@ -56,6 +60,7 @@ var currencyShape = regexp.MustCompile(`^[A-Z]{3}$`)
 func (l *loader) readSettings() {
 	s := readSheet(l.files, networkFile, []string{"key", "value"}, &l.bad)
 	if s == nil {
+		l.daysUnknown = true
 		return
 	}
 	type entry struct {
@@ -131,6 +136,7 @@ func (l *loader) readKnownDays(take func(key string, needed bool) (string, int))
 	if set.holidaysFrom == "" && set.holidaysUntil == "" {
 		return
 	}
+	l.daysUnknown = true
 	first, err := parseDate(set.holidaysFrom)
 	if err != nil {
 		l.bad.add(networkFile, fromLine, "holidays_from: %v", err)
@@ -146,6 +152,7 @@ func (l *loader) readKnownDays(take func(key string, needed bool) (string, int))
 		l.bad.add(networkFile, untilLine, "holidays_until: %s is not between holidays_from, %s, and 200 years later", set.holidaysUntil, set.holidaysFrom)
 		return
 	}
+	l.daysUnknown = false
 	l.n.calendar = newCalendar(first, last, nil)
 }
 
@@ -178,7 +185,7 @@ func (l *loader) readHolidays() {
 	}
 	sort.Slice(l.n.holidays, func(i, j int) bool { return l.n.holidays[i].Date < l.n.holidays[j].Date })
 	if !c.needed {
-		if l.n.settings.name != "" && len(holidays) > 0 {
+		if !l.daysUnknown && len(holidays) > 0 {
 			l.bad.add(s.file, s.rows[0].line, "there are holidays, but holidays_from and holidays_until in %s do not say which days are known; set them", networkFile)
 		}
 		return

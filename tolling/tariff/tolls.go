@@ -64,6 +64,7 @@ func (l *loader) readTolls() {
 		l.bad.add(facilitiesFile, 0, "there are more than %d pairs of a facility and a class; split the network", maxPairs)
 		return
 	}
+	l.used = map[string]bool{}
 	groups := map[groupKey]*tollGroup{}
 	var order []*tollGroup
 	for i := range s.rows {
@@ -85,7 +86,11 @@ func (l *loader) readTolls() {
 		}
 		g.rows = append(g.rows, toll)
 	}
-	l.everyVersionUsed(groups)
+	for _, v := range n.versions {
+		if !l.used[v.Name] {
+			l.bad.add(versionsFile, 0, "version %s has no row in %s; add its tolls or remove it", v.Name, tollsFile)
+		}
+	}
 	c := compiler{l: l, file: s.file, groups: groups, shared: map[[minutesPerDay]uint16]*[minutesPerDay]uint16{}}
 	// Percentages need the compiled tolls that they are of.
 	for _, g := range order {
@@ -112,21 +117,10 @@ func (l *loader) readTolls() {
 	}
 }
 
-func (l *loader) everyVersionUsed(groups map[groupKey]*tollGroup) {
-	used := map[int]bool{}
-	for key := range groups {
-		used[key.version] = true
-	}
-	for i, v := range l.n.versions {
-		if !used[i] {
-			l.bad.add(versionsFile, 0, "version %s has no row in %s; add its tolls or remove it", v.Name, tollsFile)
-		}
-	}
-}
-
 // tollKey reads the first three cells of a row.
 func (l *loader) tollKey(s *sheet, row *sheetRow) (groupKey, bool) {
 	version, facility, class := row.cells[0], row.cells[1], row.cells[2]
+	l.used[version] = true
 	before := l.bad.count()
 	if l.versions != nil && !has(l.versions, version) {
 		l.bad.add(s.file, row.line, "unknown version %q; add it to %s or mend the name", version, versionsFile)
@@ -157,7 +151,7 @@ func (l *loader) tollRow(s *sheet, row *sheetRow) (tollRow, bool) {
 	switch {
 	case r.days < 0:
 		complain("unknown day type %q; it may be %s", days, strings.Join(names, ", "))
-	case days != "all" && !l.n.calendar.needed && l.n.settings.zone != nil:
+	case days != "all" && !l.n.calendar.needed && !l.daysUnknown:
 		complain("day type %s needs to know the general holidays; set holidays_from and holidays_until in %s, or write all", days, networkFile)
 	}
 	var err error

@@ -1,0 +1,131 @@
+package tariff_test
+
+import (
+	"encoding/csv"
+	"errors"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/shopspring/decimal"
+
+	"freeflow/tolling/tariff"
+)
+
+func priceList(t *testing.T) []map[string]string {
+	t.Helper()
+	data, err := os.ReadFile("testdata/taiwan/gantry_price_table_2025-12-09.csv")
+	if err != nil {
+		t.Fatal(err)
+	}
+	records, err := csv.NewReader(strings.NewReader(strings.TrimPrefix(string(data), "\ufeff"))).ReadAll()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var rows []map[string]string
+	for _, r := range records[1:] {
+		row := map[string]string{}
+		for i, name := range records[0] {
+			row[name] = r[i]
+		}
+		rows = append(rows, row)
+	}
+	return rows
+}
+
+// Every price of the published list is what a pass at that gantry's toll
+// point costs, at any time of any day.
+func TestTaiwanMatchesThePriceList(t *testing.T) {
+	n := open(t, "taiwan")
+	list := priceList(t)
+	if len(list) != 341 {
+		t.Fatalf("the list has %d gantries, want 341", len(list))
+	}
+	times := []string{"2019-01-01T00:00:00+08:00", "2019-08-30T08:17:14+08:00", "2026-02-17T12:00:00+08:00", "2040-01-01T00:00:00+08:00"}
+	for _, row := range list {
+		code := row["設定收費區代碼"]
+		p, ok := n.Point(code)
+		if !ok || p.Direction != row["方向"] {
+			t.Fatalf("gantry %s: %+v, %v", code, p, ok)
+		}
+		if p.Facility != code[:len(code)-1] && p.Facility != code {
+			t.Errorf("gantry %s is at facility %s", code, p.Facility)
+		}
+		if label, _ := n.PointLabel(code); label.Zh != row["國道別"]+" "+row["起點交流道"]+"－"+row["迄點交流道"] || label.En == "" {
+			t.Errorf("gantry %s is called %+v", code, label)
+		}
+		if point, facility, ok := n.TollPoint(code + "-1"); point != code || facility != p.Facility || !ok {
+			t.Errorf("unit %s-1 stands at %q %q %v", code, point, facility, ok)
+		}
+		for class, column := range map[string]string{"car": "小型車牌價", "truck": "大型車牌價", "trailer": "聯結車牌價"} {
+			want := decimal.RequireFromString(row[column]).Shift(2).IntPart()
+			for _, when := range times {
+				toll, err := n.Rate(p.Facility, class, at(t, when))
+				if err != nil || toll.Cents != want || toll.DayType != "all" {
+					t.Fatalf("%s %s at %s: %+v, %v; want %d", code, class, when, toll, err, want)
+				}
+			}
+		}
+	}
+	if toll, err := n.Rate("01F0005", "car", at(t, times[0])); err != nil || toll.Cents != 130 {
+		t.Errorf("1.3 TWD is 130 cents, not %+v, %v", toll, err)
+	}
+}
+
+func TestTaiwanUnlistedGantriesHaveNoTariff(t *testing.T) {
+	n := open(t, "taiwan")
+	listed := map[string]bool{}
+	for _, row := range priceList(t) {
+		listed[row["設定收費區代碼"]] = true
+	}
+	data, err := os.ReadFile("testdata/taiwan/M06A_30trips_20190830.csv")
+	if err != nil {
+		t.Fatal(err)
+	}
+	unlisted := map[string]bool{}
+	passages := 0
+	for line := range strings.Lines(string(data)) {
+		for _, passage := range strings.Split(strings.Split(strings.TrimSpace(line), ",")[7], "; ") {
+			_, gantry, _ := strings.Cut(passage, "+")
+			passages++
+			p, ok := n.Point(gantry)
+			if !ok {
+				t.Fatalf("recorded gantry %s is no toll point", gantry)
+			}
+			_, err := n.Rate(p.Facility, "car", at(t, "2019-08-30T08:00:00+08:00"))
+			var no *tariff.NoTariffError
+			if listed[gantry] != (err == nil) || err != nil && !errors.As(err, &no) {
+				t.Errorf("gantry %s, listed %v: %v", gantry, listed[gantry], err)
+			}
+			if !listed[gantry] {
+				unlisted[gantry] = true
+			}
+		}
+	}
+	if passages != 113 || len(unlisted) != 6 {
+		t.Errorf("%d passages, %d unlisted gantries; want 113, 6", passages, len(unlisted))
+	}
+	if len(n.Points()) != 341+6 {
+		t.Errorf("%d toll points, want 347", len(n.Points()))
+	}
+	if _, err := n.Rate("01F0005", "car", at(t, "2018-12-31T23:59:59.999999+08:00")); err == nil {
+		t.Error("there is a toll before the first version")
+	}
+}
+
+func TestTaiwanSettings(t *testing.T) {
+	n := open(t, "taiwan")
+	if n.Name() != "taiwan" || n.Currency() != "TWD" || n.Zone().String() != "Asia/Taipei" || n.GapMicros() != int64(time.Minute/time.Microsecond) {
+		t.Errorf("%s %s %s %d", n.Name(), n.Currency(), n.Zone(), n.GapMicros())
+	}
+	if got := strings.Join(n.Classes(), " "); got != "car truck trailer" {
+		t.Errorf("classes: %s", got)
+	}
+	if !strings.Contains(n.Attribution(), "Freeway Bureau") || !strings.Contains(n.Notes(), "December 2025") {
+		t.Errorf("attribution %q, notes %q", n.Attribution(), n.Notes())
+	}
+	if from, until := n.HolidaysKnown(); from != "" || until != "" {
+		t.Errorf("holidays %s %s", from, until)
+	}
+}
