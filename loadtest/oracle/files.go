@@ -40,47 +40,36 @@ func ParseReads(r io.Reader) ([]Read, error) {
 	return reads, lines.Err()
 }
 
-// ParseRead reads one acceptable read.
+// ParseRead reads one acceptable read. It looks fields up by their exact
+// names, as the contract does; encoding/json alone would also take "Plate".
 func ParseRead(line []byte) (Read, error) {
-	var in struct {
-		Unit       string
-		Boot       string
-		Seq        uint64
-		Time       time.Time
-		Tag        *string
-		Plate      *string
-		Confidence *float64 `json:"plate_confidence"`
-		Class      string
-		Antenna    *float64
-		RSSI       *float64
-		Image      string
-	}
-	if err := json.Unmarshal(line, &in); err != nil {
+	var fields map[string]json.RawMessage
+	if err := json.Unmarshal(line, &fields); err != nil {
 		return Read{}, err
 	}
-	read := Read{
-		Unit: in.Unit, Boot: in.Boot, Seq: in.Seq,
-		TimeMicros: in.Time.UnixMicro(), // "further digits are cut"
-		Confidence: number(in.Confidence),
-		Class:      in.Class,
-		Antenna:    number(in.Antenna),
-		RSSI:       number(in.RSSI),
-		Image:      in.Image,
+	var read Read
+	var at time.Time
+	for name, into := range map[string]any{
+		"unit": &read.Unit, "boot": &read.Boot, "seq": &read.Seq, "time": &at,
+		"tag": &read.Tag, "plate": &read.Plate, "class": &read.Class, "image": &read.Image,
+		"plate_confidence": &read.Confidence, "antenna": &read.Antenna, "rssi": &read.RSSI,
+	} {
+		if text, ok := fields[name]; ok {
+			if err := json.Unmarshal(text, into); err != nil {
+				return Read{}, fmt.Errorf("field %s: %w", name, err)
+			}
+		}
 	}
-	if in.Tag != nil {
-		read.Tag = strings.ToUpper(*in.Tag)
-	}
-	if in.Plate != nil {
-		read.Plate = NormalPlate(*in.Plate)
-	}
+	read.TimeMicros = at.UnixMicro() // "further digits are cut"
+	read.Tag = strings.ToUpper(read.Tag)
+	read.Plate = NormalPlate(read.Plate)
 	return read, nil
 }
 
-func number(p *float64) Number {
-	if p == nil {
-		return Number{}
-	}
-	return Number{*p, true}
+// UnmarshalJSON makes a present number.
+func (n *Number) UnmarshalJSON(text []byte) error {
+	n.Present = true
+	return json.Unmarshal(text, &n.Value)
 }
 
 // NormalPlate gives the compared form of a plate: NFKC, white space and
@@ -152,9 +141,9 @@ func (r Row) Cells() []string {
 
 // ChargesLines gives the rows of charges.csv as lines without a header, in the
 // file's order: by the bytes of pass time, toll point and vehicle.
-func (r Result) ChargesLines() []string {
-	cells := make([][]string, len(r.Rows))
-	for i, row := range r.Rows {
+func ChargesLines(rows []Row) []string {
+	cells := make([][]string, len(rows))
+	for i, row := range rows {
 		cells[i] = row.Cells()
 	}
 	slices.SortStableFunc(cells, func(a, b []string) int { return slices.Compare(a[:3], b[:3]) })

@@ -16,9 +16,7 @@
 package oracle
 
 import (
-	"cmp"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 )
@@ -154,47 +152,50 @@ func (j *Judge) Compute(reads []Read) (Result, error) {
 		return Result{}, err
 	}
 	j.judge(passes)
-	var res Result
-	for _, p := range passes {
-		res.Rows = append(res.Rows, p.row)
-		res.Summary.add(p.row)
-	}
-	slices.SortFunc(res.Rows, func(a, b Row) int {
-		return cmp.Or(cmp.Compare(a.FirstMicros, b.FirstMicros),
-			cmp.Compare(a.TollPoint, b.TollPoint), cmp.Compare(a.Vehicle, b.Vehicle))
-	})
-	res.Cases = j.cases(reads, passes)
-	return res, nil
+	rows := rowsOf(passes)
+	return Result{Rows: rows, Summary: Summarize(rows), Cases: j.cases(reads, passes)}, nil
 }
 
-// Rows is Compute without the counting of cases, for load runs.
+// Rows is Compute without the counting of cases, which compares every pass
+// with every other.
 func (j *Judge) Rows(reads []Read) ([]Row, error) {
 	passes, err := j.passes(reads)
 	if err != nil {
 		return nil, err
 	}
 	j.judge(passes)
+	return rowsOf(passes), nil
+}
+
+// rowsOf gives the passes' rows by pass time, toll point and vehicle, which is
+// the order that passes come in.
+func rowsOf(passes []*pass) []Row {
 	rows := make([]Row, len(passes))
 	for i, p := range passes {
 		rows[i] = p.row
 	}
-	return rows, nil
+	return rows
 }
 
-func (s *Summary) add(r Row) {
-	s.Passes++
-	switch r.Status {
-	case Charged:
-		s.Charged++
-		s.ChargedCents += r.Cents
-	case Unpaid:
-		s.Unpaid++
-		s.UnpaidCents += r.Cents
-	case Exempt:
-		s.Exempt++
-	case Review:
-		s.Review++
+// Summarize adds up rows.
+func Summarize(rows []Row) Summary {
+	var s Summary
+	for _, r := range rows {
+		s.Passes++
+		switch r.Status {
+		case Charged:
+			s.Charged++
+			s.ChargedCents += r.Cents
+		case Unpaid:
+			s.Unpaid++
+			s.UnpaidCents += r.Cents
+		case Exempt:
+			s.Exempt++
+		case Review:
+			s.Review++
+		}
 	}
+	return s
 }
 
 // tollPoint returns where the unit stands: a unit is named after its toll

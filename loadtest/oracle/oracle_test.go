@@ -362,7 +362,7 @@ func TestSummaryAndFile(t *testing.T) {
 		"2026-03-02T12:00:03.000000+08:00,CHT-N,P5,a5,taxi,0.00,HKD,exempt",
 		"2026-03-02T12:00:04.000000+08:00,CHT-N,P3,a3,,,HKD,review",
 	}
-	if got := res.ChargesLines(); !slices.Equal(got, want) {
+	if got := ChargesLines(res.Rows); !slices.Equal(got, want) {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
 	file := "status,pass_time,toll_point,vehicle,account,class,amount,currency,id\n" +
