@@ -75,7 +75,7 @@ func (e *UnknownError) Error() string {
 	if len(e.Known) > most {
 		known = fmt.Sprintf("%d others, %s to %s", len(e.Known), e.Known[0], e.Known[len(e.Known)-1])
 	}
-	return fmt.Sprintf("unknown %s %q: network %s has %s", e.Kind, e.Name, e.Network, known)
+	return fmt.Sprintf("unknown %s %.64q: network %s has %s", e.Kind, e.Name, e.Network, known)
 }
 
 // UnknownNetworkError says that a name is neither an embedded network's nor a
