@@ -30,8 +30,8 @@ func DecodeJSONText(text string, strict bool) (Read, error) {
 	}
 	d := jsonDecoder{scanner: scanner{text: text}, strict: strict}
 	d.space()
-	r, err := d.read()
-	if err != nil {
+	var r Read
+	if err := d.read(&r); err != nil {
 		return Read{}, err
 	}
 	if d.space(); d.at < len(text) {
@@ -62,7 +62,8 @@ func DecodeJSONArray(text string, strict bool, each func(raw string, r Read, err
 	for {
 		d.space()
 		start := d.at
-		r, refused := d.read()
+		var r Read
+		refused := d.read(&r)
 		if refused != nil {
 			// The element is bad as a read; it may still be good JSON.
 			d.at = start
@@ -108,19 +109,18 @@ type jsonDecoder struct {
 	strict bool
 }
 
-// read reads one object. After an error the place is anywhere in it.
-func (d *jsonDecoder) read() (Read, error) {
-	var r Read
+// read reads one object into r, which is zero. After an error the place is anywhere in it.
+func (d *jsonDecoder) read(r *Read) error {
 	start := d.at
 	if d.at >= len(d.text) {
-		return r, refuse(CodeNotJSON, "", "not JSON: nothing came; expected one object")
+		return refuse(CodeNotJSON, "", "not JSON: nothing came; expected one object")
 	}
 	if d.text[d.at] != '{' {
 		kind := d.kind()
 		if err := d.skip(0); err != nil {
-			return r, notJSON(err)
+			return notJSON(err)
 		}
-		return r, refuse(CodeNotObject, "", "not an object but "+kind+"; expected a read as {\"unit\":...}")
+		return refuse(CodeNotObject, "", "not an object but "+kind+"; expected a read as {\"unit\":...}")
 	}
 	d.at++
 	var given fieldSet
@@ -129,43 +129,43 @@ func (d *jsonDecoder) read() (Read, error) {
 	for first := true; !d.eat('}'); first = false {
 		if !first {
 			if !d.eat(',') {
-				return r, notJSON(d.fault("expected ',' or '}' after a field"))
+				return notJSON(d.fault("expected ',' or '}' after a field"))
 			}
 			d.space()
 		}
 		name, err := d.string()
 		if err != nil {
-			return r, notJSON(err)
+			return notJSON(err)
 		}
 		d.space()
 		if !d.eat(':') {
-			return r, notJSON(d.fault("expected ':' after a field's name"))
+			return notJSON(d.fault("expected ':' after a field's name"))
 		}
 		d.space()
 		if field := fieldByName(name); field < fieldCount {
 			if !given.add(field) {
-				return r, refuse(CodeDuplicateName, name, "given twice")
+				return refuse(CodeDuplicateName, name, "given twice")
 			}
-			if err := d.value(&r, field); err != nil {
-				return r, err
+			if err := d.value(r, field); err != nil {
+				return err
 			}
 		} else {
 			if d.strict {
-				return r, refuse(CodeUnknownField, "", fmt.Sprintf("unknown field %q; leave it out or send without strict", cut(name)))
+				return refuse(CodeUnknownField, "", fmt.Sprintf("unknown field %q; leave it out or send without strict", cut(name)))
 			}
 			unknown = true
 			if err := d.skip(1); err != nil {
-				return r, notJSON(err)
+				return notJSON(err)
 			}
 		}
 		d.space()
 	}
 	if unknown {
 		if err := wellFormed(d.text[start:d.at]); err != nil {
-			return r, err
+			return err
 		}
 	}
-	return r, r.complete(given)
+	return r.complete(given)
 }
 
 // wellFormed checks what skip leaves open, at every depth: names given twice

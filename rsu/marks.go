@@ -48,7 +48,7 @@ func NormalizePlate(plate string) string {
 		switch c := plate[i]; {
 		case c >= utf8.RuneSelf:
 			ascii = false
-		case c >= 'a' && c <= 'z' || dropped(rune(c)):
+		case c >= 'a' && c <= 'z' || droppedASCII(c):
 			changes = true
 		}
 	}
@@ -61,7 +61,7 @@ func NormalizePlate(plate string) string {
 	out := make([]byte, 0, len(plate))
 	for i := range len(plate) {
 		c := plate[i]
-		if dropped(rune(c)) {
+		if droppedASCII(c) {
 			continue
 		}
 		if c >= 'a' && c <= 'z' {
@@ -89,18 +89,16 @@ func normalizeUnicode(plate string) string {
 	return plate
 }
 
+// droppedASCII and dropMarks know the characters that plates are compared
+// without.
+func droppedASCII(c byte) bool {
+	return c == ' ' || c == '-' || c >= '\t' && c <= '\r'
+}
+
 func dropMarks(r rune) rune {
-	if dropped(r) {
+	switch {
+	case r == '-' || r == '\u2010' || r == '\u2011' || unicode.IsSpace(r):
 		return -1
 	}
 	return r
-}
-
-// dropped tells the characters that plates are compared without.
-func dropped(r rune) bool {
-	switch r {
-	case '-', '\u2010', '\u2011':
-		return true
-	}
-	return unicode.IsSpace(r)
 }

@@ -72,21 +72,21 @@ func appendProtoFloat(b []byte, field int, v Optional[float64]) []byte {
 }
 
 // UnmarshalBinary reads a record's value, in the same normal form and with the
-// same refusals as DecodeProto. The texts share one allocation as long as data.
+// same refusals as DecodeProto; after an error the read is not to be used. The texts share one allocation as long as data.
 func (r *Read) UnmarshalBinary(data []byte) error {
-	read, err := DecodeProto(data, false)
-	if err != nil {
-		return err
-	}
-	*r = read
-	return nil
+	*r = Read{}
+	return r.decodeProto(data, string(data), false)
 }
 
 // DecodeProto reads one freeflow.rsu.v1.Read and returns it in its normal form,
 // or a RefusedError. A field given twice is refused; unknown fields are ignored
 // unless strict.
 func DecodeProto(data []byte, strict bool) (Read, error) {
-	return decodeProto(data, string(data), strict)
+	var r Read
+	if err := r.decodeProto(data, string(data), strict); err != nil {
+		return Read{}, err
+	}
+	return r, nil
 }
 
 // DecodeProtoBatch calls each, in order, with every read of a
@@ -97,7 +97,7 @@ func DecodeProto(data []byte, strict bool) (Read, error) {
 // has returned nil. An error of each is returned at once.
 //
 // The texts of all reads share one allocation as long as data.
-func DecodeProtoBatch(data []byte, strict bool, each func(raw []byte, r Read, err error) error) error {
+func DecodeProtoBatch(data []byte, strict bool, each func(raw string, r Read, err error) error) error {
 	text := string(data)
 	for at := 0; at < len(data); {
 		number, kind, n := protowire.ConsumeTag(data[at:])
@@ -123,80 +123,78 @@ func DecodeProtoBatch(data []byte, strict bool, each func(raw []byte, r Read, er
 			return protoFault(at, n)
 		}
 		at += n
-		r, err := decodeProto(raw, text[at-len(raw):at], strict)
-		if err := each(raw, r, err); err != nil {
+		var r Read
+		rawText := text[at-len(raw) : at]
+		err := r.decodeProto(raw, rawText, strict)
+		if err := each(rawText, r, err); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// decodeProto reads one Read; text is data once more, for substrings.
-func decodeProto(data []byte, text string, strict bool) (Read, error) {
-	var r Read
+// decodeProto reads one Read into r, which is zero; text is data once more, for substrings.
+func (r *Read) decodeProto(data []byte, text string, strict bool) error {
 	var given fieldSet
 	for at := 0; at < len(data); {
 		number, kind, n := protowire.ConsumeTag(data[at:])
 		if n < 0 {
-			return Read{}, protoFault(at, n)
+			return protoFault(at, n)
 		}
 		at += n
 		field := int(number) - 1
 		if field >= fieldCount {
 			if strict {
-				return Read{}, refuse(CodeUnknownField, "", fmt.Sprintf("unknown field %d; leave it out or send without strict", number))
+				return refuse(CodeUnknownField, "", fmt.Sprintf("unknown field %d; leave it out or send without strict", number))
 			}
 			if n = protowire.ConsumeFieldValue(number, kind, data[at:]); n < 0 {
-				return Read{}, protoFault(at, n)
+				return protoFault(at, n)
 			}
 			at += n
 			continue
 		}
 		if kind != wireTypes[field] {
-			return Read{}, refuse(CodeIllTyped, fieldNames[field], "of another type than in the schema")
+			return refuse(CodeIllTyped, fieldNames[field], "of another type than in the schema")
 		}
 		if !given.add(field) {
-			return Read{}, refuse(CodeDuplicateName, fieldNames[field], "given twice")
+			return refuse(CodeDuplicateName, fieldNames[field], "given twice")
 		}
 		var err error
 		switch kind {
 		case protowire.VarintType:
 			var v uint64
 			if v, n = protowire.ConsumeVarint(data[at:]); n < 0 {
-				return Read{}, protoFault(at, n)
+				return protoFault(at, n)
 			}
 			r.setVarint(field, v)
 		case protowire.Fixed64Type:
 			var v uint64
 			if v, n = protowire.ConsumeFixed64(data[at:]); n < 0 {
-				return Read{}, protoFault(at, n)
+				return protoFault(at, n)
 			}
 			err = r.setFloat(field, math.Float64frombits(v))
 		default:
 			var length uint64
 			if length, n = protowire.ConsumeVarint(data[at:]); n < 0 {
-				return Read{}, protoFault(at, n)
+				return protoFault(at, n)
 			}
 			at += n
 			if length > uint64(len(data)-at) {
-				return Read{}, protoFault(at, protoCut)
+				return protoFault(at, protoCut)
 			}
 			n = int(length)
 			s := text[at : at+n]
 			if !utf8.ValidString(s) {
-				return Read{}, refuse(CodeIllTyped, fieldNames[field], "not UTF-8")
+				return refuse(CodeIllTyped, fieldNames[field], "not UTF-8")
 			}
 			err = r.setText(field, s)
 		}
 		if err != nil {
-			return Read{}, err
+			return err
 		}
 		at += n
 	}
-	if err := r.complete(given); err != nil {
-		return Read{}, err
-	}
-	return r, nil
+	return r.complete(given)
 }
 
 // protoCut is protowire's code for data that end too early.

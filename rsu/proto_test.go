@@ -151,7 +151,7 @@ func TestDecodeProtoBatchKeepsNeighboursApart(t *testing.T) {
 		batch = protowire.AppendBytes(append(batch, 1<<3|2), read)
 	}
 	decode := func(data []byte, strict bool) (reads []rsu.Read, errs []error, err error) {
-		err = rsu.DecodeProtoBatch(data, strict, func(_ []byte, r rsu.Read, err error) error {
+		err = rsu.DecodeProtoBatch(data, strict, func(_ string, r rsu.Read, err error) error {
 			reads, errs = append(reads, r), append(errs, err)
 			return nil
 		})
