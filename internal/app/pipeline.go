@@ -1,0 +1,154 @@
+package app
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"io"
+	"log/slog"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"freeflow/billing"
+	"freeflow/internal/clock"
+	"freeflow/internal/kafka"
+	"freeflow/rsu"
+	"freeflow/tolling/matcher"
+	"freeflow/tolling/operator"
+	"freeflow/tolling/passage/redispassage"
+	"freeflow/tolling/registry"
+	"freeflow/tolling/tariff"
+)
+
+// newMatcher puts the matcher together.
+func newMatcher(p *parts, current *registry.Current, clk clock.Clock, reg prometheus.Registerer, log *slog.Logger) *matcher.Matcher {
+	return matcher.New(matcher.Config{
+		Network:  p.network,
+		Registry: current,
+		Books:    p.books,
+		Open:     redispassage.New(p.redis),
+		Rejects:  rejects{p.publisher},
+		Clock:    clk,
+		Logger:   log,
+		Metrics:  matcher.NewMetrics(reg),
+		Owner:    rand.Text(),
+		Hook:     faultHook(),
+	})
+}
+
+// rejects writes what the matcher set aside to its topic.
+type rejects struct{ publisher *kafka.Publisher }
+
+func (r rejects) Reject(ctx context.Context, rejected []rsu.Rejected) error {
+	messages := make([]kafka.Message, len(rejected))
+	for i, one := range rejected {
+		value, err := one.MarshalBinary()
+		if err != nil {
+			return fmt.Errorf("encoding a rejected record: %w", err)
+		}
+		messages[i].Value = value
+	}
+	return r.publisher.Publish(ctx, kafka.TopicRejected, messages)
+}
+
+// keeper keeps the registry: in the books for good, in memory for the matcher.
+type keeper struct {
+	books   billing.Registering
+	network *tariff.Network
+	current *registry.Current
+	clock   clock.Clock
+	version int64 // of current; used by watch and, before it, by load
+}
+
+// Put takes a registry.csv, stores it and puts it in force in this process.
+func (k *keeper) Put(ctx context.Context, csv io.Reader) (version int64, rows int, err error) {
+	parsed, err := registry.Parse(csv, k.network.KnowsClass)
+	if err != nil {
+		return 0, 0, err
+	}
+	stored := make([]billing.Assignment, len(parsed))
+	for i := range parsed {
+		a := &parsed[i]
+		stored[i] = billing.Assignment{
+			Account: a.Account, Plate: a.Plate, Class: a.Class, Tag: a.Tag,
+			FromMicros: a.FromMicros, ToMicros: a.ToMicros, Exempt: a.Exempt,
+		}
+	}
+	if version, err = k.books.PutRegistry(ctx, stored, k.clock.Now()); err != nil {
+		return 0, 0, fmt.Errorf("storing the registry: %w", err)
+	}
+	k.current.Set(registry.New(parsed))
+	return version, len(parsed), nil
+}
+
+// load puts the stored registry in force if it is another than before.
+func (k *keeper) load(ctx context.Context) error {
+	version, err := k.books.RegistryVersion(ctx)
+	if err != nil {
+		return fmt.Errorf("reading the registry's version: %w", err)
+	}
+	if version == k.version {
+		return nil
+	}
+	rows, version, err := k.books.Registry(ctx)
+	if err != nil {
+		return fmt.Errorf("reading the registry: %w", err)
+	}
+	loaded := make([]registry.Assignment, len(rows))
+	for i, a := range rows {
+		loaded[i] = registry.Assignment{
+			Account: a.Account, Plate: a.Plate, Class: a.Class, Tag: a.Tag,
+			FromMicros: a.FromMicros, ToMicros: a.ToMicros, Exempt: a.Exempt,
+		}
+	}
+	k.current.Set(registry.New(loaded))
+	k.version = version
+	return nil
+}
+
+// watchEvery is how often other processes' registries are looked for; one put
+// anywhere is in force everywhere within a second.
+const watchEvery = 300 * time.Millisecond
+
+// watch follows the stored registry until ctx ends.
+func (k *keeper) watch(ctx context.Context, log *slog.Logger) error {
+	tick := time.NewTicker(watchEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+			if err := k.load(ctx); err != nil && ctx.Err() == nil {
+				log.ErrorContext(ctx, "registry not refreshed", "err", err)
+			}
+		}
+	}
+}
+
+// explainer finds the reads of a pass in the archive.
+type explainer struct {
+	books   billing.Reading
+	network *tariff.Network
+}
+
+func (e explainer) Explain(ctx context.Context, passID string) (operator.Explanation, error) {
+	history, err := e.books.History(ctx, passID)
+	if err != nil {
+		return operator.Explanation{}, err
+	}
+	reads, err := matcher.ReadsOf(ctx, e.books, e.network, history.Pass)
+	if err != nil {
+		return operator.Explanation{}, err
+	}
+	// The first and the last read bound the pass; without them some are gone.
+	complete := len(reads) > 0 && reads[0].TimeMicros == history.Pass.FirstMicros &&
+		reads[len(reads)-1].TimeMicros == history.Pass.LastMicros
+	return operator.Explanation{Reads: reads, Complete: complete}, nil
+}
+
+// basis is the matcher's digest of what a person decides on.
+type basis struct{}
+
+func (basis) Basis(p billing.Pass) string { return matcher.Basis(p) }
