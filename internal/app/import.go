@@ -125,16 +125,19 @@ func importM06A(ctx context.Context, env Env, f m06aFlags, files []string) (err 
 		_ = im.registry.Write(registry.Columns) // csv.Writer keeps its first error
 	}
 	if env.Terminal {
-		bars := mpb.NewWithContext(ctx, mpb.WithOutput(env.Stderr), mpb.WithAutoRefresh())
-		defer bars.Wait()
-		im.bars = bars
-		// Lines are written above the bars, not through them.
-		im.messages = bars
+		im.bars = mpb.NewWithContext(ctx, mpb.WithOutput(env.Stderr), mpb.WithAutoRefresh())
 	}
 	for _, name := range files {
-		if err := im.file(ctx, env, name); err != nil {
-			return err
+		if err = im.file(ctx, env, name); err != nil {
+			break
 		}
+	}
+	if im.bars != nil {
+		im.bars.Wait()
+		im.flushHeld()
+	}
+	if err != nil {
+		return err
 	}
 	if im.registry != nil {
 		im.registry.Flush()
@@ -191,7 +194,9 @@ type m06aImport struct {
 	readsPerPass int
 	reads        *bufio.Writer
 	registry     *csv.Writer
-	bars         *mpb.Progress
+	bars         *mpb.Progress // nil unless at a terminal
+	held         []string      // messages that wait for the bars to end
+	heldBack     int           // those beyond maxHeld
 	date         string
 	// shift is the number of days by which trips are moved; known once the
 	// first trip is.
@@ -262,7 +267,33 @@ func (im *m06aImport) file(ctx context.Context, env Env, name string) error {
 			}
 		}
 		im.bad++
-		fmt.Fprintf(im.messages, "%s:%d: %v; the row is left out\n", name, line, err)
+		im.leaveOut(fmt.Sprintf("%s:%d: %v; the row is left out\n", name, line, err))
+	}
+}
+
+// maxHeld bounds the messages that wait for the bars to end.
+const maxHeld = 1000
+
+// leaveOut says why a row is left out: at once, or where bars are drawn, which
+// a line would break, once they are done.
+func (im *m06aImport) leaveOut(message string) {
+	if im.bars == nil {
+		_, _ = io.WriteString(im.messages, message) // a lost message must not stop the import
+		return
+	}
+	if len(im.held) < maxHeld {
+		im.held = append(im.held, message)
+		return
+	}
+	im.heldBack++
+}
+
+func (im *m06aImport) flushHeld() {
+	for _, message := range im.held {
+		_, _ = io.WriteString(im.messages, message)
+	}
+	if im.heldBack > 0 {
+		fmt.Fprintf(im.messages, "and %d more rows; redirect standard error to see all\n", im.heldBack)
 	}
 }
 

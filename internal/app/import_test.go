@@ -246,13 +246,17 @@ func TestImportExitStatus(t *testing.T) {
 func TestImportDrawsProgressOnATerminal(t *testing.T) {
 	var out, messages bytes.Buffer
 	bad := "99" + strings.TrimPrefix(m06aRow, "31")
+	file := filepath.Join(t.TempDir(), "trips.csv")
+	if err := os.WriteFile(file, []byte(m06aRow+bad), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	status := app.Main(context.Background(), app.Env{
 		Stdin: strings.NewReader(m06aRow + bad + m06aRow), Stdout: &out, Stderr: &messages, Clock: clock.At(time.Unix(0, 0)), Terminal: true,
-	}, []string{"import", "m06a", "-"})
-	if status != 1 || len(decodeReads(t, out.String())) != 4 {
+	}, []string{"import", "m06a", file, "-"})
+	if status != 1 || len(decodeReads(t, out.String())) != 6 {
 		t.Errorf("status %d\n%s", status, out.String())
 	}
-	for _, want := range []string{"-:2: unknown vehicle type", "2 trips, 4 passages; 1 rows left out", "100 %"} {
+	for _, want := range []string{"-:2: unknown vehicle type", "trips.csv:2: unknown vehicle type", "3 trips, 6 passages; 2 rows left out", "100 %"} {
 		if !strings.Contains(messages.String(), want) {
 			t.Errorf("the messages lack %q: %q", want, messages.String())
 		}

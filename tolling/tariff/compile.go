@@ -260,7 +260,7 @@ func (c *compiler) percent(d *day, g *tollGroup, r *tollRow, base *day, inexact 
 		if dayTypes[r.days].name != "all" {
 			s.toll.DayType = dayTypes[r.days].name
 		}
-		s.toll.Rule = fmt.Sprintf("%s %s, %s %s: %d%% of %s; %s", g.pair.facility, g.pair.class, dayTypes[r.days].name, r.times(), r.percent, FormatAmount(b.toll.Cents), b.toll.Rule)
+		s.toll.Rule = fmt.Sprintf("%s %s, %s %s: %d%% of %s; %s", g.pair.facility, g.pair.class, dayTypes[r.days].name, r.times(), r.percent, r.of, b.toll.Rule)
 		d.slots = append(d.slots, s)
 	}
 }
