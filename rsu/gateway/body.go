@@ -68,7 +68,7 @@ func newUnpacker(limit int64) (*unpacker, error) {
 	// Whole bodies are decompressed at once, so that the decoder needs no
 	// window of its own; no more than two at a time bound what is not yet
 	// taken from the budget.
-	d, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(2), zstd.WithDecoderMaxMemory(uint64(limit)), zstd.WithDecoderMaxWindow(uint64(limit)))
+	d, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(2), zstd.WithDecoderMaxMemory(uint64(limit)))
 	if err != nil {
 		return nil, fmt.Errorf("making the zstd decoder: %w", err)
 	}
