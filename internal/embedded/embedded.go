@@ -213,8 +213,8 @@ type brokerLog struct{ log *slog.Logger }
 func (l brokerLog) Logf(level kfake.LogLevel, format string, args ...any) {
 	switch level {
 	case kfake.LogLevelError:
-		l.log.Error("broker: " + fmt.Sprintf(format, args...))
+		l.log.Error("the broker reports an error", "message", fmt.Sprintf(format, args...))
 	case kfake.LogLevelWarn:
-		l.log.Debug("broker: " + fmt.Sprintf(format, args...))
+		l.log.Debug("the broker warns", "message", fmt.Sprintf(format, args...))
 	}
 }

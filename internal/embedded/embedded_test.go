@@ -57,7 +57,9 @@ func victim(dir string) error {
 		if err := p.Publish(ctx, topic, []kafka.Message{{Key: []byte(strconv.Itoa(i % 10)), Value: []byte(value)}}); err != nil {
 			return err
 		}
-		fmt.Println(value)
+		if _, err := fmt.Fprintln(os.Stdout, value); err != nil {
+			return err
+		}
 	}
 }
 
