@@ -1,0 +1,322 @@
+package books
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
+)
+
+// sqliteEngine keeps the books in one SQLite file: one connection writes,
+// a few read snapshots beside it.
+type sqliteEngine struct {
+	path             string
+	writing, reading *sql.DB
+	// writer holds the one connection that writes; readers those that read,
+	// nil for one not opened yet. Whoever takes one puts it back.
+	writer  chan *sqliteConn
+	readers chan *sqliteConn
+}
+
+const (
+	// sqliteReaders bounds the connections that read.
+	sqliteReaders = 8
+	// maxPrepared bounds the statements kept prepared for reading; texts
+	// beyond that are compiled for each use.
+	maxPrepared = 64
+	// sqliteAttempts bounds how often a busy database is asked again, each
+	// time after busy_timeout.
+	sqliteAttempts = 4
+)
+
+// sqlitePragmas are set on every connection. FULL makes every commit durable
+// before it is acknowledged; the checkpoint is spaced out since each costs two
+// more syncs.
+const sqlitePragmas = "_pragma=busy_timeout(5000)&_pragma=journal_mode(wal)&_pragma=synchronous(full)" +
+	"&_pragma=wal_autocheckpoint(4000)&_pragma=journal_size_limit(67108864)&_pragma=cache_size(-32000)"
+
+// sqliteDSN returns the driver's name for a file, whatever characters its path
+// holds. The path is made absolute, so that none means a database in memory.
+func sqliteDSN(path, pragmas string) (string, error) {
+	if path == "" {
+		return "", errors.New("the address of the books lacks the path of the file after sqlite:")
+	}
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return "", err
+	}
+	return "file:" + (&url.URL{Path: abs}).EscapedPath() + "?" + pragmas, nil
+}
+
+// createSQLite makes an empty file, readable by its owner alone, if there is
+// none; SQLite gives its side files the same mode.
+func createSQLite(path string) (dsn string, err error) {
+	dsn, err = sqliteDSN(path, "_txlock=immediate&"+sqlitePragmas)
+	if err != nil {
+		return "", err
+	}
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return "", err
+	}
+	return dsn, f.Close()
+}
+
+func openSQLite(ctx context.Context, path string) (*sqliteEngine, error) {
+	dsn, err := sqliteDSN(path, sqlitePragmas)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("there are no books at %s yet; run `freeflow migrate` to create them", path)
+	} else if err != nil {
+		return nil, err
+	}
+	e := &sqliteEngine{path: path, writer: make(chan *sqliteConn, 1), readers: make(chan *sqliteConn, sqliteReaders)}
+	if e.writing, err = sql.Open("sqlite", dsn); err != nil {
+		return nil, err
+	}
+	if e.reading, err = sql.Open("sqlite", dsn+"&_pragma=query_only(1)"); err != nil {
+		return nil, errors.Join(err, e.writing.Close())
+	}
+	e.writer <- nil
+	for range sqliteReaders {
+		e.readers <- nil
+	}
+	return e, nil
+}
+
+// close waits for every connection to come back.
+func (e *sqliteEngine) close() error {
+	var err error
+	for range sqliteReaders {
+		err = errors.Join(err, (<-e.readers).close())
+	}
+	err = errors.Join(err, (<-e.writer).close())
+	return errors.Join(err, e.reading.Close(), e.writing.Close())
+}
+
+func (e *sqliteEngine) schemaVersion(ctx context.Context) (version int64, err error) {
+	err = e.direct(ctx, func(db session) error {
+		found, err := one(ctx, db, `SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = $1`, []any{versionTable}, &version)
+		if err != nil || !found {
+			return err
+		}
+		_, err = one(ctx, db, `SELECT coalesce(max(version_id), 0) FROM `+versionTable+` WHERE is_applied`, nil, &version)
+		return err
+	})
+	return version, err
+}
+
+func (e *sqliteEngine) direct(ctx context.Context, fn func(session) error) error {
+	return e.read(ctx, fn)
+}
+
+func (e *sqliteEngine) read(ctx context.Context, fn func(session) error) error {
+	return e.transact(ctx, e.reading, e.readers, "BEGIN", fn)
+}
+
+func (e *sqliteEngine) write(ctx context.Context, fn func(session) error) error {
+	return retry(ctx, sqliteAttempts, func() error {
+		return e.transact(ctx, e.writing, e.writer, "BEGIN IMMEDIATE", fn)
+	})
+}
+
+// transact takes a connection from the pool for one transaction. A
+// cancellation is heard before it begins, between statements, and within those
+// that read, but never within one that writes: what is undone is always the
+// whole transaction.
+func (e *sqliteEngine) transact(ctx context.Context, db *sql.DB, pool chan *sqliteConn, begin string, fn func(session) error) error {
+	var c *sqliteConn
+	select {
+	case c = <-pool:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	defer func() { pool <- c }()
+	if c == nil {
+		conn, err := db.Conn(ctx)
+		if err != nil {
+			return sqliteError(e.path, err)
+		}
+		c = &sqliteConn{conn: conn, stmts: map[string]*sql.Stmt{}}
+	}
+	if _, err := c.exec(ctx, begin); err != nil {
+		return sqliteError(e.path, err)
+	}
+	err := fn(c)
+	if err == nil {
+		_, err = c.exec(ctx, "COMMIT")
+	}
+	if err != nil {
+		// After some errors (a full disk) SQLite has rolled back by itself.
+		_, end := c.exec(context.WithoutCancel(ctx), "ROLLBACK")
+		if end != nil && !strings.Contains(end.Error(), "no transaction is active") {
+			err = errors.Join(err, end, c.close())
+			c = nil
+		}
+	}
+	return sqliteError(e.path, err)
+}
+
+// sqliteConn is one connection with its compiled statements.
+type sqliteConn struct {
+	conn  *sql.Conn
+	stmts map[string]*sql.Stmt
+}
+
+// close closes the connection, if it was ever opened.
+func (c *sqliteConn) close() error {
+	if c == nil {
+		return nil
+	}
+	var err error
+	for _, st := range c.stmts {
+		err = errors.Join(err, st.Close())
+	}
+	return errors.Join(err, c.conn.Close())
+}
+
+// statement returns the compiled text. Texts beyond the bound are compiled for
+// one use: the second result closes them.
+func (c *sqliteConn) statement(ctx context.Context, query string) (*sql.Stmt, func() error, error) {
+	if st, ok := c.stmts[query]; ok {
+		return st, func() error { return nil }, nil
+	}
+	st, err := c.conn.PrepareContext(ctx, query)
+	if err != nil {
+		return nil, nil, err
+	}
+	if len(c.stmts) < maxPrepared {
+		c.stmts[query] = st
+		return st, func() error { return nil }, nil
+	}
+	return st, st.Close, nil
+}
+
+func (c *sqliteConn) exec(ctx context.Context, query string, args ...any) (int64, error) {
+	if err := ctx.Err(); err != nil {
+		return 0, err
+	}
+	calm := context.WithoutCancel(ctx)
+	st, done, err := c.statement(calm, query)
+	if err != nil {
+		return 0, err
+	}
+	result, err := st.ExecContext(calm, args...)
+	if err := errors.Join(err, done()); err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
+func (c *sqliteConn) query(ctx context.Context, query string, args ...any) (rows, error) {
+	st, done, err := c.statement(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	r, err := st.QueryContext(ctx, args...)
+	if err != nil {
+		return nil, errors.Join(err, done())
+	}
+	return sqliteRows{r, done}, nil
+}
+
+// bulk inserts by statements of many rows, within SQLite's bound on parameters.
+func (c *sqliteConn) bulk(ctx context.Context, table string, columns []string, next func() ([]any, bool)) error {
+	const perStatement = 50
+	head := "INSERT INTO " + table + " (" + strings.Join(columns, ", ") + ") VALUES "
+	var (
+		args []any
+		n    int
+	)
+	flush := func() error {
+		tuples := make([]string, n)
+		for i := range tuples {
+			tuples[i] = "(" + placeholders(i*len(columns)+1, len(columns)) + ")"
+		}
+		_, err := c.exec(ctx, head+strings.Join(tuples, ", "), args...)
+		args, n = args[:0], 0
+		return err
+	}
+	for {
+		row, more := next()
+		if !more {
+			break
+		}
+		args = append(args, row...)
+		if n++; n == perStatement {
+			if err := flush(); err != nil {
+				return err
+			}
+		}
+	}
+	if n == 0 {
+		return nil
+	}
+	return flush()
+}
+
+// sqliteRows gives sql.Rows the common shape.
+type sqliteRows struct {
+	*sql.Rows
+	done func() error
+}
+
+// Close ends the rows; what could fail has been said by Err.
+func (r sqliteRows) Close() {
+	_ = r.Rows.Close()
+	_ = r.done()
+}
+
+// sqliteError says in words what the operator can do about an error of
+// SQLite, and marks those after which the transaction may be run again.
+func sqliteError(path string, err error) error {
+	var e *sqlite.Error
+	if err == nil || !errors.As(err, &e) {
+		return err
+	}
+	switch e.Code() & 0xff {
+	case sqlite3.SQLITE_FULL:
+		return fmt.Errorf("no room left for %s: free space on its disk, nothing of this was posted: %w", path, err)
+	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED:
+		return fmt.Errorf("%w: another process holds %s: %w", errRetry, path, err)
+	case sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM:
+		return fmt.Errorf("%s cannot be written: check that this user owns the file and its folder: %w", path, err)
+	case sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB:
+		return fmt.Errorf("%s is damaged or not a SQLite file: restore it from the last backup: %w", path, err)
+	}
+	return err
+}
+
+// isDuplicate reports whether a primary key or unique index refused a row.
+func isDuplicate(err error) bool {
+	var e *sqlite.Error
+	return errors.As(err, &e) && (e.Code() == sqlite3.SQLITE_CONSTRAINT_UNIQUE || e.Code() == sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY)
+}
+
+// retry runs try until it does not ask for another attempt, at most so many
+// times, waiting a little longer each time.
+func retry(ctx context.Context, attempts int, try func() error) error {
+	for n := 1; ; n++ {
+		err := try()
+		if err == nil || !errors.Is(err, errRetry) || n == attempts {
+			return err
+		}
+		wait := time.NewTimer(time.Duration(n*n) * 5 * time.Millisecond)
+		select {
+		case <-wait.C:
+		case <-ctx.Done():
+			wait.Stop()
+			return errors.Join(err, ctx.Err())
+		}
+	}
+}

@@ -1,0 +1,136 @@
+// Package books is the store of billing's books: passes, the double-entry
+// ledger, balances, the outbox, the registry, archived reads and sign-ins, on
+// SQLite or PostgreSQL behind one type.
+//
+// Invariants: those of package billing, each recomputed from the rows by
+// Verify. A batch is one database transaction. Every writer takes its locks in
+// one order: the partition's progress, the facilities in order of name, the
+// passes, the balances in order of account; so that no two wait for each
+// other. Entries and transactions refuse change by triggers.
+//
+// The SQL is written once for both engines; what is not, stands in the files
+// named after the engine: posting a batch, opening, and the few statements
+// that need sets of rows at once.
+//
+// Not promised: more than one process on a SQLite file is safe but not fast;
+// the answer to a COMMIT can be lost (whoever posts reads Progress again);
+// nothing here is secret or tamper-proof against the owner of the database.
+package books
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+
+	"freeflow/billing"
+	"freeflow/internal/clock"
+)
+
+// The store keeps every contract of the books.
+var (
+	_ billing.Posting     = (*Store)(nil)
+	_ billing.Reading     = (*Store)(nil)
+	_ billing.Deciding    = (*Store)(nil)
+	_ billing.Registering = (*Store)(nil)
+	_ billing.Outbox      = (*Store)(nil)
+	_ billing.Credentials = (*Store)(nil)
+	_ billing.Retention   = (*Store)(nil)
+)
+
+// Options are what Open needs beside the address.
+type Options struct {
+	// Migrate brings the schema up to date first. Without it an old schema is
+	// refused.
+	Migrate bool
+	// Clock dates the marks on published events.
+	Clock clock.Clock
+	// Logger is told of repeated attempts.
+	Logger *slog.Logger
+	// MaxPosters bounds the connections that write, and as many again read;
+	// at least as many as partitions are posted at a time. 0 means 8. SQLite
+	// has one writer always.
+	MaxPosters int
+}
+
+// Store is one set of books. Safe for concurrent use.
+type Store struct {
+	engine engine
+	clock  clock.Clock
+	logger *slog.Logger
+	id     string
+}
+
+// Open opens the books at url: "sqlite:PATH" (any path, as it is) or
+// "postgres://...". It fails if there are none, if their schema is older than
+// this program (unless told to migrate) or newer.
+func Open(ctx context.Context, url string, opts Options) (*Store, error) {
+	if opts.MaxPosters <= 0 {
+		opts.MaxPosters = 8
+	}
+	if opts.Migrate {
+		if err := Migrate(ctx, url); err != nil {
+			return nil, err
+		}
+	}
+	e, err := openEngine(ctx, url, opts)
+	if err != nil {
+		return nil, fmt.Errorf("opening books: %w", err)
+	}
+	s := &Store{engine: e, clock: opts.Clock, logger: opts.Logger}
+	if err := s.start(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("opening books: %w", err), e.close())
+	}
+	return s, nil
+}
+
+// Close ends all connections; it waits for calls under way.
+func (s *Store) Close() error { return s.engine.close() }
+
+// ID is the identity of these books, made when they were created.
+func (s *Store) ID() string { return s.id }
+
+// start checks the schema and reads the identity.
+func (s *Store) start(ctx context.Context) error {
+	version, err := s.engine.schemaVersion(ctx)
+	if err != nil {
+		return err
+	}
+	if err := checkVersion(version); err != nil {
+		return err
+	}
+	return s.engine.direct(ctx, func(db session) error {
+		found, err := one(ctx, db, `SELECT value FROM meta WHERE name = 'books_id'`, nil, &s.id)
+		if err == nil && !found {
+			return errors.New("the books have no identity; run `freeflow migrate`")
+		}
+		return err
+	})
+}
+
+// openEngine picks the engine by the address.
+func openEngine(ctx context.Context, url string, opts Options) (engine, error) {
+	if path, ok := strings.CutPrefix(url, sqlitePrefix); ok {
+		return openSQLite(ctx, path)
+	}
+	if isPostgres(url) {
+		return openPostgres(ctx, url, opts)
+	}
+	return nil, badAddress(url)
+}
+
+const sqlitePrefix = "sqlite:"
+
+func isPostgres(url string) bool {
+	return strings.HasPrefix(url, "postgres://") || strings.HasPrefix(url, "postgresql://")
+}
+
+// badAddress names the scheme only: the rest may hold a password.
+func badAddress(url string) error {
+	scheme, _, found := strings.Cut(url, ":")
+	if !found {
+		return errors.New("the address of the books must begin with sqlite: or postgres://")
+	}
+	return fmt.Errorf("the address of the books begins with %q; it must begin with sqlite: or postgres://", scheme+":")
+}
