@@ -145,9 +145,11 @@ func (g *gateway) items(c echo.Context, held *share) ([]Item, error) {
 		return nil, err
 	}
 	s := splitter{strict: strict, most: g.limits.Reads, maxLine: g.limits.Line, held: held}
-	if how == formSniff {
-		s.items = make([]Item, 0, min(len(body)/200+1, 1024)) // a read has some 220 bytes
+	size := 200 // of a read as JSON, roughly; of protobuf below
+	if how == formProtobuf {
+		size = 90
 	}
+	s.items = make([]Item, 0, min(len(body)/size+1, 1024))
 	return s.split(how, body)
 }
 
