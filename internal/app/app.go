@@ -89,7 +89,7 @@ func newRoot(env Env) *cobra.Command {
 		},
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(newVersionCommand(env))
+	root.AddCommand(newRunCommand(env), newVersionCommand(env))
 	root.AddCommand(newTariffCommand(env), newImportCommand(env), newReplayCommand(env), newVerifyCommand(env), newMigrateCommand(env))
 	return root
 }

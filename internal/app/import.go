@@ -2,8 +2,6 @@ package app
 
 import (
 	"bufio"
-	"bytes"
-	"compress/gzip"
 	"context"
 	"crypto/sha256"
 	"encoding/csv"
@@ -19,8 +17,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"github.com/vbauerster/mpb/v8"
-	"github.com/vbauerster/mpb/v8/decor"
 
 	"freeflow/tolling/registry"
 	"freeflow/tolling/tariff"
@@ -68,7 +64,7 @@ of the file's name and the line's number; the same files give the same reads.
 Reads go to standard output or --out, as NDJSON for 'freeflow replay --network
 taiwan'. --registry writes a registry.csv with one account and vehicle a trip. A row
 that cannot be read is named on standard error and left out; the exit status is then
-1. Files may be compressed by gzip; - is standard input.
+1. Files may be compressed by gzip or zstd; - is standard input.
 
 Reads before 2020 are refused like those of any unit whose clock is not set. --date
 moves recordings by whole days, so that the first trip's day becomes the one given.`,
@@ -124,18 +120,14 @@ func importM06A(ctx context.Context, env Env, f m06aFlags, files []string) (err 
 		im.registry = csv.NewWriter(vehicles.w)
 		_ = im.registry.Write(registry.Columns) // csv.Writer keeps its first error
 	}
-	if env.Terminal {
-		im.bars = mpb.NewWithContext(ctx, mpb.WithOutput(env.Stderr), mpb.WithAutoRefresh())
-	}
+	im.atTerminal, im.bar = env.Terminal, newByteBar(env, files)
 	for _, name := range files {
 		if err = im.file(ctx, env, name); err != nil {
 			break
 		}
 	}
-	if im.bars != nil {
-		im.bars.Wait()
-		im.flushHeld()
-	}
+	im.bar.done()
+	im.flushHeld()
 	if err != nil {
 		return err
 	}
@@ -186,7 +178,10 @@ func distinct(f m06aFlags, files []string) error {
 
 // m06aName is the name of which the trips' tags are made: the same whether or
 // not the file is compressed, and wherever it lies.
-func m06aName(file string) string { return strings.TrimSuffix(filepath.Base(file), ".gz") }
+func m06aName(file string) string {
+	name := strings.TrimSuffix(filepath.Base(file), ".gz")
+	return strings.TrimSuffix(name, ".zst")
+}
 
 type m06aImport struct {
 	network      *tariff.Network
@@ -194,9 +189,10 @@ type m06aImport struct {
 	readsPerPass int
 	reads        *bufio.Writer
 	registry     *csv.Writer
-	bars         *mpb.Progress // nil unless at a terminal
-	held         []string      // messages that wait for the bars to end
-	heldBack     int           // those beyond maxHeld
+	bar          *byteBar
+	atTerminal   bool
+	held         []string // messages that wait for the bar to end
+	heldBack     int      // those beyond maxHeld
 	date         string
 	// shift is the number of days by which trips are moved; known once the
 	// first trip is.
@@ -215,36 +211,18 @@ type m06aImport struct {
 }
 
 func (im *m06aImport) file(ctx context.Context, env Env, name string) error {
-	in, done, err := openInput(env, name)
+	in, err := openReads(name, env.Stdin, im.bar.add)
 	if err != nil {
 		return err
 	}
-	defer done()
+	defer in.Close()
 	im.name = m06aName(name)
 	sum := sha256.Sum256([]byte(im.name))
 	// Each file is a run of its own of every unit, so that sequence numbers of
 	// files imported at different times do not meet.
 	im.boot = "m06a-" + hex.EncodeToString(sum[:6])
 	im.seq = map[string]uint64{}
-	if im.bars != nil {
-		size := int64(0)
-		if f, ok := in.(*os.File); ok {
-			if info, err := f.Stat(); err == nil && info.Mode().IsRegular() {
-				size = info.Size()
-			}
-		}
-		bar := im.bars.AddBar(size, mpb.PrependDecorators(decor.Name(im.name)), mpb.AppendDecorators(decor.Percentage()))
-		if in, err = bar.ProxyReader(in); err != nil {
-			return fmt.Errorf("drawing progress: %w", err)
-		}
-		defer bar.Abort(false)
-		defer bar.SetTotal(-1, true)
-	}
-	plain, err := gunzip(in)
-	if err != nil {
-		return fmt.Errorf("reading %s: %w", name, err)
-	}
-	rows := newCSVRows(plain)
+	rows := newCSVRows(in)
 	for n := 0; ; n++ {
 		if n%1024 == 0 && ctx.Err() != nil {
 			return fmt.Errorf("reading %s: %w", name, ctx.Err())
@@ -271,13 +249,13 @@ func (im *m06aImport) file(ctx context.Context, env Env, name string) error {
 	}
 }
 
-// maxHeld bounds the messages that wait for the bars to end.
+// maxHeld bounds the messages that wait for the bar to end.
 const maxHeld = 1000
 
-// leaveOut says why a row is left out: at once, or where bars are drawn, which
-// a line would break, once they are done.
+// leaveOut says why a row is left out: at once, or where a bar is drawn, which
+// a line would break, once it is done.
 func (im *m06aImport) leaveOut(message string) {
-	if im.bars == nil {
+	if !im.atTerminal {
 		_, _ = io.WriteString(im.messages, message) // a lost message must not stop the import
 		return
 	}
@@ -295,15 +273,6 @@ func (im *m06aImport) flushHeld() {
 	if im.heldBack > 0 {
 		fmt.Fprintf(im.messages, "and %d more rows; redirect standard error to see all\n", im.heldBack)
 	}
-}
-
-// gunzip takes the compression off if there is any.
-func gunzip(in io.Reader) (io.Reader, error) {
-	buffered := bufio.NewReaderSize(in, 64<<10)
-	if start, _ := buffered.Peek(2); !bytes.Equal(start, []byte{0x1f, 0x8b}) {
-		return buffered, nil
-	}
-	return gzip.NewReader(buffered)
 }
 
 // The columns of M06A, manual of the Traffic Data Collection System v4.1b:

@@ -28,7 +28,7 @@ func newByteBar(env Env, files []string) *byteBar {
 		}
 		total += info.Size()
 	}
-	progress := mpb.New(mpb.WithOutput(env.Stderr), mpb.WithWidth(60))
+	progress := mpb.New(mpb.WithOutput(env.Stderr), mpb.WithWidth(60), mpb.WithAutoRefresh())
 	return &byteBar{progress, progress.AddBar(total,
 		mpb.PrependDecorators(decor.Name("reading ")),
 		mpb.AppendDecorators(decor.CountersKibiByte("% .1f of % .1f"), decor.Name("  "), decor.AverageETA(decor.ET_STYLE_GO)),

@@ -334,3 +334,45 @@ func BenchmarkTariffRateCSV(b *testing.B) {
 	}
 	b.ReportMetric(rows*float64(b.N)/b.Elapsed().Seconds(), "rows/s")
 }
+
+// Whatever comes in, what comes out is CSV of six columns, and a good row
+// after it is rated unless an open quote takes it in.
+func FuzzTariffRateCSV(f *testing.F) {
+	f.Add("CHT,taxi,2026-03-06T20:03:00+08:00")
+	f.Add("\"CHT,taxi\n\n\"\"\",x\r\n")
+	f.Add("a,b\r\r\n\x00,\xff,\"\n,,")
+	f.Fuzz(func(t *testing.T, rows string) {
+		const good = "CHT,taxi,2026-03-06T20:03:00+08:00"
+		r := run(t, "facility,class,at\n"+rows+"\n"+good+"\n", "tariff", "rate", "--csv", "-")
+		out, err := csv.NewReader(strings.NewReader(r.stdout)).ReadAll()
+		if err != nil {
+			t.Fatalf("%v\n%q", err, r.stdout)
+		}
+		want := 2 // the header and the good row
+		for line := range strings.SplitSeq(rows, "\n") {
+			if strings.TrimSuffix(line, "\r") != "" {
+				want++
+			}
+		}
+		if !strings.Contains(rows, `"`) {
+			if len(out) != want {
+				t.Fatalf("%d rows, want %d\n%q", len(out), want, r.stdout)
+			}
+			if last := out[len(out)-1]; last[3] != "25.00" {
+				t.Fatalf("the good row: %q", last)
+			}
+		} else if len(out) < 2 || len(out) > want {
+			t.Fatalf("%d rows, want 2 to %d\n%q", len(out), want, r.stdout)
+		}
+		failed := false
+		for _, row := range out[1:] {
+			if (row[3] == "") != (row[4] == "") || row[5] == "" {
+				t.Fatalf("row %q", row)
+			}
+			failed = failed || row[3] == ""
+		}
+		if failed != (r.status == 1) {
+			t.Fatalf("status %d, failed %v", r.status, failed)
+		}
+	})
+}

@@ -14,19 +14,27 @@ func newVersionCommand(env Env) *cobra.Command {
 		Short: "Print the version of this binary",
 		Args:  noArgs,
 		RunE: func(*cobra.Command, []string) error {
-			version, revision := "devel", ""
-			if info, ok := debug.ReadBuildInfo(); ok {
-				if info.Main.Version != "" && info.Main.Version != "(devel)" {
-					version = info.Main.Version
-				}
-				for _, s := range info.Settings {
-					if s.Key == "vcs.revision" {
-						revision = " " + s.Value
-					}
-				}
-			}
-			_, err := fmt.Fprintf(env.Stdout, "freeflow %s%s %s\n", version, revision, runtime.Version())
+			_, err := fmt.Fprintf(env.Stdout, "freeflow %s %s\n", version(), runtime.Version())
 			return err
 		},
 	}
+}
+
+// version is the module's version and the commit it was built from, as far as
+// the build recorded them.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "devel"
+	}
+	v := info.Main.Version
+	if v == "" || v == "(devel)" {
+		v = "devel"
+		for _, s := range info.Settings {
+			if s.Key == "vcs.revision" {
+				v += " " + s.Value
+			}
+		}
+	}
+	return v
 }

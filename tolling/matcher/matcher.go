@@ -203,10 +203,10 @@ func (s *session) adopt(ctx context.Context) {
 
 // distrust goes on with the books alone until the store can be reset.
 func (s *session) distrust(ctx context.Context, cause error) {
-	if s.holding || !errors.Is(cause, passage.ErrLost) {
+	if s.holding || !errors.Is(cause, passage.ErrLost) { // at a start there is nothing to lose
 		s.Logger.WarnContext(ctx, "open passes lost; matching by the books", "partition", s.partition, "cause", cause)
+		s.Metrics.Lost.Inc()
 	}
-	s.Metrics.Lost.Inc()
 	s.holding, s.pending = false, nil
 	s.horizon = never
 	s.expiry = expiry{}
@@ -286,7 +286,11 @@ func (s *session) turn(ctx context.Context, records []kafka.Record, next int64) 
 		if err := s.posted(t, batch); err != nil {
 			return err
 		}
-		s.Metrics.observe(len(reads), len(batch.Passes), len(rejected), s.Clock.Now().Sub(begun))
+		now := s.Clock.Now()
+		s.Metrics.observe(len(reads), len(batch.Passes), len(rejected), now.Sub(begun))
+		for i := range records {
+			s.Metrics.Latency.Observe(now.Sub(records[i].Time).Seconds())
+		}
 		return nil
 	}
 }

@@ -11,7 +11,7 @@ import (
 type Metrics struct {
 	Reads, Passes, Rejected       prometheus.Counter
 	Lost, Stale, Expired, Windows prometheus.Counter
-	Batch                         prometheus.Histogram
+	Batch, Latency                prometheus.Histogram
 	latestMicros                  atomic.Int64
 }
 
@@ -36,7 +36,13 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 			Buckets: prometheus.ExponentialBuckets(0.001, 2, 14),
 		}),
 	}
-	r.MustRegister(m.Batch, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+	m.Latency = prometheus.NewHistogram(prometheus.HistogramOpts{
+		Namespace: "freeflow", Subsystem: "matcher", Name: "posting_latency_seconds",
+		Help: "Time from a read's arrival in the log to its commit in the books.",
+		// Fine enough to read a 99th percentile to a tenth of its value.
+		Buckets: prometheus.ExponentialBuckets(0.001, 1.1, 100),
+	})
+	r.MustRegister(m.Batch, m.Latency, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Namespace: "freeflow", Subsystem: "matcher", Name: "latest_read_timestamp_seconds",
 		Help: "Time of the latest read matched so far.",
 	}, func() float64 { return float64(m.latestMicros.Load()) / 1e6 }))

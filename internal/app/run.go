@@ -1,0 +1,335 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"slices"
+	"strings"
+
+	"github.com/labstack/echo/v4"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+
+	"freeflow/billing/portal"
+	"freeflow/internal/observe"
+	"freeflow/internal/web"
+	"freeflow/rsu"
+	"freeflow/rsu/gateway"
+	"freeflow/tolling/operator"
+	"freeflow/tolling/registry"
+	"freeflow/tolling/tariff"
+)
+
+// targets are the parts that a process can run.
+var targets = []string{"gateway", "matcher", "operator", "portal"}
+
+// runFlags are the flags of run.
+type runFlags struct {
+	parts                                 partsFlags
+	target                                []string
+	demo                                  bool
+	demoRate                              float64
+	portalAddr, operatorAddr, gatewayAddr string
+	adminAddr, logFormat, logLevel        string
+	https                                 bool
+}
+
+func newRunCommand(env Env) *cobra.Command {
+	var f runFlags
+	cmd := &cobra.Command{
+		Use:   "run",
+		Short: "Run the system: gateway, matcher, operators' API and portal",
+		Long: `Run the system, by default all of it in one process on embedded parts, with
+durable data in the data folder. The first start writes random credentials to
+credentials.json there.
+
+With --kafka, --redis and --books the same runs on Apache Kafka, Redis and
+PostgreSQL; several processes may then share the work, each with its --target.`,
+		Example: `  freeflow run --demo
+  freeflow run --kafka kafka:9092 --redis redis:6379 --books postgres://freeflow@db/freeflow --target gateway,matcher`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := f.check(); err != nil {
+				return err
+			}
+			log, err := observe.NewLogger(env.Stderr, f.logFormat, f.logLevel)
+			if err != nil {
+				return usageError{err}
+			}
+			return run(cmd.Context(), env, f, log)
+		},
+	}
+	flags := cmd.Flags()
+	f.parts.add(flags)
+	f.parts.addBooks(flags)
+	flags.StringSliceVar(&f.target, "target", targets, "parts to run in this process")
+	flags.BoolVar(&f.demo, "demo", false, "send a city's traffic through the gateway")
+	flags.Float64Var(&f.demoRate, "demo-rate", 25, "reads a second of the demo traffic")
+	flags.StringVar(&f.portalAddr, "portal-addr", "127.0.0.1:8080", "address of the motorists' portal")
+	flags.StringVar(&f.operatorAddr, "operator-addr", "127.0.0.1:8081", "address of the operators' API")
+	flags.StringVar(&f.gatewayAddr, "gateway-addr", "127.0.0.1:8082", "address of the roadside gateway")
+	flags.StringVar(&f.adminAddr, "admin-addr", "127.0.0.1:9090", "address of metrics, health and profiles; keep it private")
+	flags.BoolVar(&f.https, "https", false, "browsers reach the portal by https, through a proxy that ends TLS")
+	flags.StringVar(&f.logFormat, "log-format", "text", "text or json")
+	flags.StringVar(&f.logLevel, "log-level", "info", "debug, info, warn or error")
+	return cmd
+}
+
+func (f *runFlags) check() error {
+	if err := f.parts.check(); err != nil {
+		return err
+	}
+	for _, t := range f.target {
+		if !slices.Contains(targets, t) {
+			return usagef("--target: there is no %q; the targets are %s", t, strings.Join(targets, ", "))
+		}
+	}
+	if len(f.target) == 0 {
+		return usagef("--target is empty; the targets are %s", strings.Join(targets, ", "))
+	}
+	if f.demo && !f.runs("gateway") {
+		return usagef("--demo sends its traffic to this process's gateway; add gateway to --target")
+	}
+	if f.demo && (f.demoRate <= 0 || f.demoRate > 10_000) {
+		return usagef("--demo-rate is %v; it must be above 0 and at most 10000", f.demoRate)
+	}
+	return nil
+}
+
+func (f *runFlags) runs(target string) bool { return slices.Contains(f.target, target) }
+
+// system is a running process: the parts, and what is built on them.
+type system struct {
+	env     Env
+	flags   runFlags
+	log     *slog.Logger
+	parts   *parts
+	secrets credentials
+	metrics *prometheus.Registry
+	http    func(surface string) echo.MiddlewareFunc
+	health  *observe.Health
+	keeper  *keeper
+	intake  *gateway.Intake // nil without the gateway
+	feed    *portal.Feed
+	group   *errgroup.Group
+}
+
+func run(ctx context.Context, env Env, f runFlags, log *slog.Logger) error {
+	// Addresses first: a taken port should be told before anything starts.
+	listeners, err := f.listen()
+	if err != nil {
+		return err
+	}
+	defer func() {
+		for _, l := range listeners {
+			_ = l.Close() // closed already by its server, if that has run
+		}
+	}()
+	p, err := openParts(ctx, env, f.parts, log)
+	if err != nil {
+		return err
+	}
+	defer p.close(log)
+	s := &system{env: env, flags: f, log: log, parts: p, metrics: observe.NewRegistry(version()), health: observe.NewHealth(), feed: portal.NewFeed()}
+	if s.http, err = observe.NewHTTPMetrics(s.metrics, env.Clock); err != nil {
+		return err
+	}
+	if s.secrets, err = loadCredentials(ctx, f.parts.data, p.books); err != nil {
+		return err
+	}
+	s.keeper = &keeper{books: p.books, network: p.network, current: registry.NewCurrent(), clock: env.Clock}
+	if err := s.keeper.load(ctx); err != nil {
+		return err
+	}
+	// The group's context ends with the first failure, so that a process
+	// never lives on with a part of it dead.
+	s.group, ctx = errgroup.WithContext(ctx)
+	if err := s.start(ctx, listeners); err != nil {
+		return err
+	}
+	s.health.Ready()
+	s.greet()
+	<-ctx.Done()
+	s.health.Stop()
+	return s.group.Wait()
+}
+
+// listen opens the addresses of the targets.
+func (f *runFlags) listen() (map[string]net.Listener, error) {
+	listeners := map[string]net.Listener{}
+	for _, one := range []struct{ target, flag, addr string }{
+		{"portal", "portal-addr", f.portalAddr}, {"operator", "operator-addr", f.operatorAddr},
+		{"gateway", "gateway-addr", f.gatewayAddr}, {"admin", "admin-addr", f.adminAddr},
+	} {
+		if one.target != "admin" && !f.runs(one.target) {
+			continue
+		}
+		l, err := net.Listen("tcp", one.addr)
+		if err != nil {
+			for _, open := range listeners {
+				_ = open.Close()
+			}
+			return nil, fmt.Errorf("opening the %s's address: %w; free it, or choose another with --%s", one.target, err, one.flag)
+		}
+		listeners[one.target] = l
+	}
+	return listeners, nil
+}
+
+// start starts everything that the targets name.
+func (s *system) start(ctx context.Context, listeners map[string]net.Listener) error {
+	s.group.Go(func() error { return s.keeper.watch(ctx, s.log) })
+	s.group.Go(func() error {
+		return web.Serve(ctx, listeners["admin"], observe.Handler(s.metrics, s.health), s.log)
+	})
+	s.health.Add("books", observe.Needed, func(ctx context.Context) error {
+		_, err := s.parts.books.RegistryVersion(ctx)
+		return err
+	})
+	s.health.Add("open passes", observe.Helpful, func(ctx context.Context) error { return s.parts.redis.Ping(ctx).Err() })
+	s.health.Add("log", observe.Needed, func(ctx context.Context) error {
+		_, err := s.parts.ends(ctx)
+		return err
+	})
+	// The operators' API shows the gateway's alarms, so the gateway comes first.
+	for _, one := range []struct {
+		target string
+		build  func(context.Context) (*echo.Echo, error)
+	}{{"gateway", s.gateway}, {"operator", s.operator}, {"portal", s.portal}} {
+		if !s.flags.runs(one.target) {
+			continue
+		}
+		if err := s.serve(ctx, one.target, listeners[one.target], one.build); err != nil {
+			return err
+		}
+	}
+	if s.flags.runs("matcher") {
+		s.matcher(ctx)
+	}
+	if s.flags.demo {
+		return s.demo(ctx, listeners["gateway"].Addr().String())
+	}
+	return nil
+}
+
+func (s *system) serve(ctx context.Context, target string, l net.Listener, build func(context.Context) (*echo.Echo, error)) error {
+	e, err := build(ctx)
+	if err != nil {
+		return fmt.Errorf("building the %s: %w", target, err)
+	}
+	e.Pre(s.http(target))
+	s.group.Go(func() error { return web.Serve(ctx, l, e, s.log) })
+	return nil
+}
+
+func (s *system) matcher(ctx context.Context) {
+	m := newMatcher(s.parts, s.keeper.current, s.env.Clock, s.metrics, s.log)
+	s.group.Go(func() error {
+		r := startRun(ctx, s.parts, m, s.log)
+		<-ctx.Done()
+		return r.stop()
+	})
+	s.group.Go(func() error { return relay(ctx, s.parts.books, s.parts.publisher, s.env.Clock, s.log) })
+}
+
+func (s *system) gateway(context.Context) (*echo.Echo, error) {
+	var err error
+	s.intake, err = gateway.NewIntake(gateway.Config{
+		Roadside: s.parts.network, Clock: s.env.Clock, Publisher: s.parts.publisher, Rejects: s.parts.publisher,
+		Source: rsu.SourceGateway, Log: s.log, Metrics: s.metrics,
+	})
+	if err != nil {
+		return nil, err
+	}
+	keys, err := web.Bearer(web.Key{Name: "unit", Secret: s.secrets.UnitKey})
+	if err != nil {
+		return nil, err
+	}
+	return gateway.New(s.intake, keys, s.log, s.env.Clock, gateway.Limits{})
+}
+
+func (s *system) operator(context.Context) (*echo.Echo, error) {
+	keys, err := web.Bearer(web.Key{Name: "operator", Secret: s.secrets.OperatorKey})
+	if err != nil {
+		return nil, err
+	}
+	api, err := operator.New(operator.Parts{
+		Books: s.parts.books, Registry: s.keeper, Explainer: explainer{s.parts.books, s.parts.network},
+		Basis: basis{}, Network: s.parts.network, Alarms: alarms{s.intake}, Clock: s.env.Clock,
+	})
+	if err != nil {
+		return nil, err
+	}
+	e := web.NewEcho(s.log, s.env.Clock)
+	api.Routes(e, keys)
+	web.ServeOpenAPI(e, operator.OpenAPI())
+	return e, nil
+}
+
+func (s *system) portal(ctx context.Context) (*echo.Echo, error) {
+	p, err := portal.New(portal.Parts{
+		Books: s.parts.books, Logins: s.parts.books, Names: names{s.parts.network}, Feed: s.feed,
+		Zone: s.parts.network.Zone(), Clock: s.env.Clock, Log: s.log, Secure: s.flags.https,
+	})
+	if err != nil {
+		return nil, err
+	}
+	e := web.NewEcho(s.log, s.env.Clock)
+	p.Routes(e)
+	s.group.Go(func() error { return followCharges(ctx, s.parts.brokers, s.feed, s.log) })
+	return e, nil
+}
+
+// alarms shows the gateway's alarms to operators; a process without a gateway
+// has none.
+type alarms struct{ intake *gateway.Intake }
+
+func (a alarms) Alarms(context.Context) ([]operator.Alarm, error) {
+	if a.intake == nil {
+		return nil, nil
+	}
+	raised := a.intake.Alarms()
+	shown := make([]operator.Alarm, len(raised))
+	for i, one := range raised {
+		shown[i] = operator.Alarm(one)
+	}
+	return shown, nil
+}
+
+// names are what the network's files call things.
+type names struct{ network *tariff.Network }
+
+func (n names) TollPoint(name string) (en, zh string) {
+	label, _ := n.network.PointLabel(name)
+	return label.En, label.Zh
+}
+
+func (n names) Class(class string) (en, zh string) {
+	label, _ := n.network.ClassLabel(class)
+	return label.En, label.Zh
+}
+
+// greet tells a person where to look.
+func (s *system) greet() {
+	var b strings.Builder
+	b.WriteString("\nfreeflow runs.\n")
+	if s.flags.runs("portal") {
+		fmt.Fprintf(&b, "  portal      http://%s  (sign in as %s)\n", s.flags.portalAddr, s.secrets.Motorist.Email)
+	}
+	if s.flags.runs("operator") {
+		fmt.Fprintf(&b, "  operators   http://%s\n", s.flags.operatorAddr)
+	}
+	if s.flags.runs("gateway") {
+		fmt.Fprintf(&b, "  gateway     http://%s\n", s.flags.gatewayAddr)
+	}
+	fmt.Fprintf(&b, "  metrics     http://%s/metrics\n", s.flags.adminAddr)
+	fmt.Fprintf(&b, "Passwords and keys are in %s/%s. Stop with Ctrl-C.\n\n", strings.TrimSuffix(s.flags.parts.data, "/"), credentialsFile)
+	fmt.Fprint(s.env.Stderr, b.String())
+}
+
+// errDemoNetwork refuses demo traffic where there is none.
+var errDemoNetwork = errors.New("demo traffic is made for the network hongkong only; leave out --demo")
