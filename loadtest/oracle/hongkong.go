@@ -24,6 +24,12 @@ var (
 // it must not be given to the oracle.
 var HongKongSince = time.Date(2025, time.September, 21, 0, 0, 0, 0, hongKong)
 
+// HongKongUntil is the end of what is published of the holidays. A network may
+// well go on with holidays worked out by rule; the oracle does not, so reads
+// from then on must not be given to it, but for those of a year so far off
+// that nobody knows its holidays.
+var HongKongUntil = time.Date(2027, time.January, 1, 0, 0, 0, 0, hongKong)
+
 // hongKong is Asia/Hong_Kong: UTC+8 without daylight saving since 1979, long
 // before any read.
 var hongKong = time.FixedZone("HKT", 8*60*60)
