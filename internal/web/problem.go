@@ -165,22 +165,24 @@ func slugOf(status int) string {
 	}
 }
 
-// Refuse answers with the problem document that belongs to err and returns
-// the status that was sent. It does nothing once the answer has begun.
-func Refuse(c echo.Context, log *slog.Logger, err error) {
+// Diagnose says what err looks like from outside, logs it if it is ours, and
+// sets the answer's headers. It returns nil where nothing can be answered any
+// more: the answer has begun, or the client has gone. Those who answer with
+// something else than a problem document, a page for instance, begin with it.
+func Diagnose(c echo.Context, log *slog.Logger, err error) *Problem {
 	if c.Response().Committed {
 		// Half an answer is out: nothing can be said any more but to the log.
 		if c.Request().Context().Err() == nil {
 			log.Error("answer broken off", "request_id", RequestID(c), "route", c.Path(), "error", err)
 		}
-		return
+		return nil
 	}
 	p, expected := problemOf(err)
 	p.RequestID = RequestID(c)
 	if !expected {
 		if c.Request().Context().Err() == context.Canceled {
 			c.Response().Status = statusClientGone
-			return
+			return nil
 		}
 		log.Error("request failed", "request_id", p.RequestID, "method", c.Request().Method, "route", c.Path(),
 			"status", p.Status, "error", err)
@@ -189,6 +191,16 @@ func Refuse(c echo.Context, log *slog.Logger, err error) {
 		c.Response().Header()[name] = values
 	}
 	c.Response().Header().Set("Cache-Control", "no-store")
+	return p
+}
+
+// Refuse answers with the problem document that belongs to err, without a body
+// to HEAD. It does nothing where Diagnose returns nil.
+func Refuse(c echo.Context, log *slog.Logger, err error) {
+	p := Diagnose(c, log, err)
+	if p == nil {
+		return
+	}
 	if c.Request().Method == http.MethodHead {
 		c.Response().WriteHeader(p.Status)
 		return
