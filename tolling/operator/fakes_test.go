@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -17,6 +18,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"freeflow/billing"
+	"freeflow/billing/books"
 	"freeflow/internal/clock"
 	"freeflow/internal/web"
 	"freeflow/rsu"
@@ -31,104 +33,38 @@ var (
 	now = time.Date(2026, 11, 24, 2, 0, 0, 0, time.UTC)
 )
 
-// fakeBooks keeps passes in memory, with the books' own rules of order,
-// filters and decisions.
-type fakeBooks struct {
-	billing.Reading // what is not overridden must not be called
-	mu              sync.Mutex
-	passes          []billing.Pass
-	decided         int
-	rows            []billing.Assignment
-	version         int64
-	fail            error
-	// loseReply makes the next Decide succeed but answer ErrConflict, as if
-	// the first reply had been lost and the caller had asked again.
+// faultyBooks are real books that fail where a test says so.
+type faultyBooks struct {
+	*books.Store
+	mu   sync.Mutex
+	fail error
+	// loseReply makes Decide answer ErrConflict although it has decided, as if
+	// the first reply had been lost and the books had been asked again.
 	loseReply bool
 	failAfter int // List fails after so many calls; 0: never
 	lists     int
 }
 
-func (b *fakeBooks) List(_ context.Context, f billing.Filter) ([]billing.Pass, error) {
+func (b *faultyBooks) List(ctx context.Context, f billing.Filter) ([]billing.Pass, error) {
 	b.mu.Lock()
-	defer b.mu.Unlock()
 	b.lists++
-	if b.fail != nil || b.failAfter > 0 && b.lists > b.failAfter {
-		return nil, errors.Join(b.fail, errors.New("disk on fire"))
+	fail := b.fail
+	if b.failAfter > 0 && b.lists > b.failAfter {
+		fail = errors.New("disk on fire")
 	}
-	sorted := slices.Clone(b.passes)
-	slices.SortFunc(sorted, func(x, y billing.Pass) int { return compare(billing.CursorOf(x), billing.CursorOf(y)) })
-	var out []billing.Pass
-	for _, p := range sorted {
-		if p.MergedInto != "" || f.Vehicle != "" && p.Vehicle != f.Vehicle || f.Account != "" && p.Account != f.Account ||
-			f.Status != "" && p.Status != f.Status || p.FirstMicros < f.FromMicros ||
-			f.ToMicros != 0 && p.FirstMicros >= f.ToMicros || compare(billing.CursorOf(p), f.After) <= 0 {
-			continue
-		}
-		if out = append(out, p); len(out) == f.Limit {
-			break
-		}
+	b.mu.Unlock()
+	if fail != nil {
+		return nil, fail
 	}
-	return out, nil
+	return b.Store.List(ctx, f)
 }
 
-func compare(a, b billing.Cursor) int {
-	if a.FirstMicros != b.FirstMicros {
-		return int(max(-1, min(1, a.FirstMicros-b.FirstMicros)))
+func (b *faultyBooks) Decide(ctx context.Context, id string, revision int64, d billing.Decision) (billing.Pass, error) {
+	p, err := b.Store.Decide(ctx, id, revision, d)
+	if b.loseReply && err == nil {
+		return billing.Pass{}, billing.ErrConflict
 	}
-	return strings.Compare(a.TollPoint+"\x00"+a.Vehicle+"\x00"+a.ID, b.TollPoint+"\x00"+b.Vehicle+"\x00"+b.ID)
-}
-
-func (b *fakeBooks) History(_ context.Context, id string) (billing.History, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for _, p := range b.passes {
-		if p.ID == id {
-			h := billing.History{Pass: p}
-			if p.AmountCents > 0 {
-				h.Transactions = []billing.Transaction{{ID: "t1", Kind: "toll", PassID: id, Revision: p.Revision,
-					Currency: "HKD", PostedAt: now, Entries: []billing.Entry{
-						{Account: "account:" + p.Account, AmountCents: p.AmountCents},
-						{Account: "operator:" + p.Facility, AmountCents: -p.AmountCents}}}}
-			}
-			if p.Revision > 1 {
-				h.Revisions = []billing.Revision{{Revision: p.Revision - 1, ReplacedAt: now, FirstMicros: p.FirstMicros,
-					LastMicros: p.FirstMicros, Status: billing.StatusReview, Reasons: "weak-plate"}}
-			}
-			return h, b.fail
-		}
-	}
-	return billing.History{}, fmt.Errorf("pass %s: %w", id, billing.ErrNotFound)
-}
-
-func (b *fakeBooks) Decide(_ context.Context, id string, revision int64, d billing.Decision) (billing.Pass, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for i := range b.passes {
-		p := &b.passes[i]
-		if p.ID != id {
-			continue
-		}
-		if p.Revision != revision || p.Status != billing.StatusReview {
-			return billing.Pass{}, billing.ErrConflict
-		}
-		p.Revision++
-		p.Status, p.Class, p.Account, p.AmountCents, p.Rule = d.Status, d.Class, d.Account, d.AmountCents, d.Rule
-		p.Reasons, p.Decision = "", &d
-		b.decided++
-		if b.loseReply {
-			return billing.Pass{}, billing.ErrConflict
-		}
-		return *p, nil
-	}
-	return billing.Pass{}, billing.ErrNotFound
-}
-
-func (b *fakeBooks) PutRegistry(context.Context, []billing.Assignment, time.Time) (int64, error) {
-	return 0, errors.New("the API writes by Registry.Put")
-}
-func (b *fakeBooks) RegistryVersion(context.Context) (int64, error) { return b.version, b.fail }
-func (b *fakeBooks) Registry(context.Context) ([]billing.Assignment, int64, error) {
-	return b.rows, b.version, b.fail
+	return p, err
 }
 
 // fakeRegistry parses for real and keeps nothing.
@@ -179,15 +115,28 @@ func (fakeAlarms) Alarms(context.Context) ([]Alarm, error) {
 
 type server struct {
 	*echo.Echo
-	books *fakeBooks
-	parts Parts
+	books *faultyBooks
+	// next is the offset of the next batch.
+	next *int64
 }
 
 func newServer(t *testing.T, change ...func(*Parts)) server {
 	t.Helper()
-	books := &fakeBooks{version: 7}
-	parts := Parts{Books: books, Registry: &fakeRegistry{}, Explainer: fakeExplainer{}, Basis: fakeBasis{},
-		Network: fakeNetwork{}, Alarms: fakeAlarms{}, Clock: clock.At(now)}
+	clk := clock.At(now)
+	log := slog.New(slog.DiscardHandler)
+	store, err := books.Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "books.db"),
+		books.Options{Migrate: true, Clock: clk, Logger: log})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := store.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	faulty := &faultyBooks{Store: store}
+	parts := Parts{Books: faulty, Registry: &fakeRegistry{}, Explainer: fakeExplainer{}, Basis: fakeBasis{},
+		Network: fakeNetwork{}, Alarms: fakeAlarms{}, Clock: clk}
 	for _, f := range change {
 		f(&parts)
 	}
@@ -195,13 +144,13 @@ func newServer(t *testing.T, change ...func(*Parts)) server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e := web.NewEcho(slog.New(slog.DiscardHandler), parts.Clock)
+	e := web.NewEcho(log, clk)
 	check, err := web.Bearer(web.Key{Name: "operator", Secret: key})
 	if err != nil {
 		t.Fatal(err)
 	}
 	api.Routes(e, check)
-	return server{e, books, parts}
+	return server{e, faulty, new(int64)}
 }
 
 func (s server) do(method, target, body string, header ...string) *httptest.ResponseRecorder {
@@ -233,4 +182,52 @@ func reviewPass(n int) billing.Pass {
 	p := pass(n)
 	p.Status, p.AmountCents, p.Rule, p.Reasons = billing.StatusReview, 0, "", "same-car-twice,weak-plate"
 	return p
+}
+
+// put posts passes: one of a later revision after a first one under review, a
+// swallowed one after it stood.
+func (s server) put(t *testing.T, passes ...billing.Pass) {
+	t.Helper()
+	firsts := slices.Clone(passes)
+	var seconds []billing.Pass
+	for i := range firsts {
+		p := &firsts[i]
+		if p.Revision == 1 {
+			continue
+		}
+		seconds = append(seconds, passes[i])
+		p.Revision, p.MergedInto = 1, ""
+		p.Status, p.AmountCents, p.Reasons = billing.StatusReview, 0, "weak-plate"
+	}
+	for _, batch := range [][]billing.Pass{firsts, seconds} {
+		err := s.books.Post(t.Context(), billing.Batch{From: *s.next, To: *s.next + 1, PostedAt: now, Passes: batch})
+		if err != nil {
+			t.Fatal(err)
+		}
+		*s.next++
+	}
+}
+
+// history returns what the books know of the n-th pass.
+func (s server) history(t *testing.T, n int) billing.History {
+	t.Helper()
+	h, err := s.books.History(t.Context(), id(n))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return h
+}
+
+// verify proves the books' invariants.
+func (s server) verify(t *testing.T) {
+	t.Helper()
+	checks, err := s.books.Verify(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range checks {
+		for _, v := range c.Violations {
+			t.Errorf("%s: %s", v.Invariant, v.Detail)
+		}
+	}
 }

@@ -230,14 +230,14 @@ func (a *API) price(d *billing.Decision, p billing.Pass, r ruling) error {
 	var none *tariff.NoTariffError
 	switch {
 	case err == nil && r.Amount == nil:
-		d.AmountCents, d.Rule = toll.Cents, toll.Rule
+		d.AmountCents, d.Rule = toll.Cents, ruleOf(toll)
 		return nil
 	case err == nil:
 		cents, ok := centsOf(*r.Amount)
 		if !ok || cents != toll.Cents {
 			return web.BadField("/amount", "the tariff has "+billing.FormatCents(toll.Cents)+" ("+toll.Rule+"); leave the amount out")
 		}
-		d.AmountCents, d.Rule = toll.Cents, toll.Rule
+		d.AmountCents, d.Rule = toll.Cents, ruleOf(toll)
 		return nil
 	case !errors.As(err, &none):
 		return fmt.Errorf("rating the pass: %w", err)
@@ -253,6 +253,9 @@ func (a *API) price(d *billing.Decision, p billing.Pass, r ruling) error {
 	d.AmountCents, d.Rule = cents, "amount given by decision: no tariff"
 	return nil
 }
+
+// ruleOf names the tariff version too: a decision has no other place for it.
+func ruleOf(toll tariff.Toll) string { return toll.Rule + "; tariff " + toll.Version }
 
 // centsOf reads an amount such as "8", "8.5" or "8.00".
 func centsOf(text string) (cents int64, ok bool) {
