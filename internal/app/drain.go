@@ -22,12 +22,17 @@ type matcherRun struct {
 	last error // why a session ended last
 }
 
-// startRun starts the matcher on all partitions.
-func startRun(ctx context.Context, p *parts, m *matcher.Matcher, log *slog.Logger) *matcherRun {
+// sessionTimeout is how long a silent matcher keeps its partitions unless told
+// otherwise.
+const sessionTimeout = 10 * time.Second
+
+// startRun starts the matcher on the partitions that fall to it.
+func startRun(ctx context.Context, p *parts, m *matcher.Matcher, session time.Duration, log *slog.Logger) *matcherRun {
 	ctx, cancel := context.WithCancel(ctx)
 	r := &matcherRun{parts: p, cancel: cancel, done: make(chan error, 1)}
 	group := kafka.NewGroup(kafka.GroupConfig{
-		Brokers: p.brokers, GroupID: groupMatcher, Topic: kafka.TopicReads, Log: log,
+		Brokers: p.brokers, GroupID: groupMatcher, Topic: kafka.TopicReads, SessionTimeout: session,
+		Heartbeat: min(session/5, time.Second), Log: log,
 	})
 	go func() {
 		r.done <- group.Run(ctx, func(ctx context.Context, s kafka.Session) error {

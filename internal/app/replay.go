@@ -132,7 +132,7 @@ func replay(ctx context.Context, env Env, f replayFlags, files []string) (err er
 	if err := keep.putFile(ctx, f.registry); err != nil {
 		return err
 	}
-	run := startRun(ctx, p, newMatcher(p, keep.current, env.Clock, prometheus.NewRegistry(), log), log)
+	run := startRun(ctx, p, newMatcher(p, keep.current, env.Clock, prometheus.NewRegistry(), log), sessionTimeout, log)
 	s, feedErr := feed(ctx, env, p, f, files, rejects)
 	// What was read is worked to the end also where a file broke off: the
 	// reads before the break are accepted and must not hang in the air.

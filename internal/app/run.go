@@ -8,6 +8,7 @@ import (
 	"net"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/labstack/echo/v4"
 	"github.com/prometheus/client_golang/prometheus"
@@ -36,6 +37,7 @@ type runFlags struct {
 	portalAddr, operatorAddr, gatewayAddr string
 	adminAddr, logFormat, logLevel        string
 	https                                 bool
+	session                               time.Duration
 }
 
 func newRunCommand(env Env) *cobra.Command {
@@ -74,6 +76,7 @@ PostgreSQL; several processes may then share the work, each with its --target.`,
 	flags.StringVar(&f.gatewayAddr, "gateway-addr", "127.0.0.1:8082", "address of the roadside gateway")
 	flags.StringVar(&f.adminAddr, "admin-addr", "127.0.0.1:9090", "address of metrics, health and profiles; keep it private")
 	flags.BoolVar(&f.https, "https", false, "browsers reach the portal by https, through a proxy that ends TLS")
+	flags.DurationVar(&f.session, "session-timeout", sessionTimeout, "how long a matcher that has fallen silent keeps its partitions")
 	flags.StringVar(&f.logFormat, "log-format", "text", "text or json")
 	flags.StringVar(&f.logLevel, "log-level", "info", "debug, info, warn or error")
 	return cmd
@@ -90,6 +93,9 @@ func (f *runFlags) check() error {
 	}
 	if len(f.target) == 0 {
 		return usagef("--target is empty; the targets are %s", strings.Join(targets, ", "))
+	}
+	if f.session < time.Second || f.session > 5*time.Minute {
+		return usagef("--session-timeout is %s; it must be 1s to 5m", f.session)
 	}
 	if f.demo && !f.runs("gateway") {
 		return usagef("--demo sends its traffic to this process's gateway; add gateway to --target")
@@ -229,7 +235,7 @@ func (s *system) serve(ctx context.Context, target string, l net.Listener, build
 func (s *system) matcher(ctx context.Context) {
 	m := newMatcher(s.parts, s.keeper.current, s.env.Clock, s.metrics, s.log)
 	s.group.Go(func() error {
-		r := startRun(ctx, s.parts, m, s.log)
+		r := startRun(ctx, s.parts, m, s.flags.session, s.log)
 		<-ctx.Done()
 		return r.stop()
 	})

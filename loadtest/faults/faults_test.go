@@ -23,7 +23,7 @@ var points = []string{"fetched", "exchanged", "judged", "posted", "committed"}
 func TestKilledAtEveryPoint(t *testing.T) {
 	const kills = 50
 	s := start(t, 101)
-	stop := s.traffic(t, 60)
+	stop := s.traffic(t, 30)
 	deaths := 0
 	for i := 0; deaths < kills; i++ {
 		if i == 3*kills {
@@ -64,7 +64,7 @@ func TestRedisFlushedEverySecond(t *testing.T) {
 		}
 	}()
 	m := s.matcher(t)
-	s.traffic(t, 150)()
+	s.traffic(t, 25)()
 	cancel()
 	if n := <-flushed; n < 5 {
 		t.Errorf("flushed only %d times", n)
@@ -77,7 +77,7 @@ func TestRedisRepliesLost(t *testing.T) {
 	s := start(t, 103)
 	proxy := newLossyProxy(t, s.redis, 5)
 	m := s.matcherOn(t, proxy.addr)
-	s.traffic(t, 100)()
+	s.traffic(t, 40)()
 	s.settle(t, m)
 	if proxy.lost.Load() < 10 {
 		t.Errorf("only %d replies were lost", proxy.lost.Load())
@@ -89,7 +89,7 @@ func TestRedisRepliesLost(t *testing.T) {
 func TestFrozenAndThawed(t *testing.T) {
 	s := start(t, 104)
 	first := s.matcher(t)
-	stop := s.traffic(t, 60)
+	stop := s.traffic(t, 30)
 	second := s.matcher(t)
 	for range 5 {
 		time.Sleep(time.Duration(500+s.rng.IntN(1000)) * time.Millisecond)
@@ -105,7 +105,7 @@ func TestFrozenAndThawed(t *testing.T) {
 // Matchers come and go once a second.
 func TestRebalanceStorm(t *testing.T) {
 	s := start(t, 105)
-	stop := s.traffic(t, 60)
+	stop := s.traffic(t, 30)
 	var alive []*process
 	for range 25 {
 		if len(alive) < 2 || (len(alive) < 4 && s.rng.IntN(2) == 0) {
