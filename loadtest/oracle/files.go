@@ -63,6 +63,9 @@ func ParseRead(line []byte) (Read, error) {
 	read.TimeMicros = at.UnixMicro() // "further digits are cut"
 	read.Tag = strings.ToUpper(read.Tag)
 	read.Plate = NormalPlate(read.Plate)
+	if read.Unit == "" || at.IsZero() || read.Tag == "" && read.Plate == "" {
+		return Read{}, fmt.Errorf("a read without unit, time or mark can not have been accepted")
+	}
 	return read, nil
 }
 

@@ -1,6 +1,7 @@
 package traffic
 
 import (
+	"cmp"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -14,6 +15,9 @@ type Line struct {
 	Text string
 	// Rejected is true if the contract refuses the line.
 	Rejected bool
+	// TimeMicros is the time of the read that the line was made of; 0 for a
+	// blank line.
+	TimeMicros int64
 }
 
 // Stream is one adversarial case: a registry, and reads with lines that must
@@ -74,6 +78,34 @@ func (s Stream) Accepted() string {
 		}
 	}
 	return b.String()
+}
+
+// InOrder puts the lines into the order in which a living network would
+// deliver them: by time, most of them a little out of turn, a few much too
+// late.
+func (s Stream) InOrder(rng *rand.Rand) {
+	arrival := func(l Line) int64 {
+		switch rng.IntN(20) {
+		case 0:
+			return l.TimeMicros + rng.Int64N(180*second)
+		case 1:
+			return l.TimeMicros + rng.Int64N(90*86400*second)
+		default:
+			return l.TimeMicros + rng.Int64N(3*second)
+		}
+	}
+	type arriving struct {
+		line Line
+		at   int64
+	}
+	all := make([]arriving, len(s.Lines))
+	for i, l := range s.Lines {
+		all[i] = arriving{l, arrival(l)}
+	}
+	slices.SortStableFunc(all, func(a, b arriving) int { return cmp.Compare(a.at, b.at) })
+	for i := range all {
+		s.Lines[i] = all[i].line
+	}
 }
 
 // Shuffle puts the lines into a random order.
@@ -248,10 +280,12 @@ func (c *scene) toMinute(r *Read) {
 // alone makes of a read with two marks one with the mark that did not decide,
 // or did, at the gap's edge.
 func (c *scene) alone(r *Read, near Read) {
-	if c.rng.IntN(4) == 0 {
-		r.Plate = ""
-	} else if r.Plate != "" {
-		r.Tag = ""
+	if r.Tag != "" && r.Plate != "" {
+		if c.rng.IntN(4) == 0 {
+			r.Plate = ""
+		} else {
+			r.Tag = ""
+		}
 	}
 	c.see(r)
 	r.TimeMicros = near.TimeMicros + pick(c.rng, []int64{gap, gap + 1, gap + 1, -gap, -gap - 1, 0})
@@ -378,14 +412,15 @@ func (c *scene) number(r *Read) {
 // that must be refused.
 func (c *scene) emit(r Read) {
 	s := c.stream
-	s.Lines = append(s.Lines, Line{Text: c.write(r)})
+	s.Lines = append(s.Lines, Line{Text: c.write(r), TimeMicros: r.TimeMicros})
 	switch c.rng.IntN(20) {
 	case 0:
 		s.Cases["repeated"]++
 		s.Lines = append(s.Lines, s.Lines[len(s.Lines)-1])
 	case 1, 2:
 		s.Cases["repeated in other writing"]++
-		s.Lines = append(s.Lines, Line{Text: c.write(pick(c.rng, c.reads))})
+		again := pick(c.rng, c.reads)
+		s.Lines = append(s.Lines, Line{Text: c.write(again), TimeMicros: again.TimeMicros})
 	case 3:
 		// Right at the end of another scene's reads: a read that comes late by
 		// days or months, since scenes lie far apart.
@@ -395,7 +430,7 @@ func (c *scene) emit(r Read) {
 		s.Lines[i], s.Lines[last] = s.Lines[last], s.Lines[i]
 	case 4:
 		s.Cases["rejected"]++
-		s.Lines = append(s.Lines, Line{Text: c.spoil(r), Rejected: true})
+		s.Lines = append(s.Lines, Line{Text: c.spoil(r), Rejected: true, TimeMicros: r.TimeMicros})
 	case 5:
 		s.Cases["blank line"]++
 		s.Lines = append(s.Lines, Line{Text: pick(c.rng, []string{"", " ", "\t"})})
