@@ -32,9 +32,9 @@ type words struct {
 	Tariff, Reference, FullRecord, TollPoint          string
 
 	RecordTitle, BackToPasses, Postings, PostingToll, PostingReversal, NoPostings string
-	PostedOn, Corrected, History, MergedNote                                      string
+	Corrected, History, MergedNote                                                string
 
-	NotFoundTitle, NotFoundNote, ErrorTitle, ErrorNote, ForbiddenNote, TooManyTitle, QuoteID string
+	NotFoundTitle, NotFoundNote, ErrorTitle, ErrorNote, ForbiddenNote, QuoteID string
 }
 
 // english and chinese are the portal's two languages; a test compares them
@@ -72,13 +72,13 @@ var english = words{
 	TollPoint: "Toll point",
 
 	RecordTitle: "One pass", BackToPasses: "All passes", Postings: "Postings", PostingToll: "Toll charged",
-	PostingReversal: "Charge taken back", NoPostings: "Nothing has been charged for this pass.", PostedOn: "Posted",
+	PostingReversal: "Charge taken back", NoPostings: "Nothing has been charged for this pass.",
 	Corrected: "Before", History: "How it changed", MergedNote: "Later evidence showed that this is part of another pass:",
 
 	NotFoundTitle: "There is no such page", NotFoundNote: "Check the address, or go back to your passes.",
 	ErrorTitle: "That did not work", ErrorNote: "The fault is ours. Nothing you owe or paid has changed by it. Please try again in a moment.",
-	ForbiddenNote: "The request came from another site and was refused.", TooManyTitle: "Too many attempts",
-	QuoteID: "If you ask us about it, quote",
+	ForbiddenNote: "The request came from another site and was refused.",
+	QuoteID:       "If you ask us about it, quote",
 }
 
 var chinese = words{
@@ -114,13 +114,13 @@ var chinese = words{
 	TollPoint: "收費點",
 
 	RecordTitle: "通行詳情", BackToPasses: "所有通行紀錄", Postings: "帳目", PostingToll: "收取隧道費",
-	PostingReversal: "撤回收費", NoPostings: "此次通行未有收費。", PostedOn: "入帳時間",
+	PostingReversal: "撤回收費", NoPostings: "此次通行未有收費。",
 	Corrected: "更改前", History: "更改紀錄", MergedNote: "其後的證據顯示此紀錄屬另一次通行：",
 
 	NotFoundTitle: "找不到網頁", NotFoundNote: "請檢查網址，或返回通行紀錄。",
 	ErrorTitle: "未能完成", ErrorNote: "系統出錯，你的欠款及已繳款項不受影響。請稍後再試。",
-	ForbiddenNote: "此要求來自其他網站，已被拒絕。", TooManyTitle: "嘗試次數過多",
-	QuoteID: "如需查詢，請提供編號",
+	ForbiddenNote: "此要求來自其他網站，已被拒絕。",
+	QuoteID:       "如需查詢，請提供編號",
 }
 
 // languages finds the best of the two for an Accept-Language header. Simplified
@@ -225,7 +225,7 @@ func money(cents int64, currency string) string {
 	if amount.IsNegative() {
 		sign, amount = "−", amount.Neg()
 	}
-	symbol := currency + " " // a no-break space
+	symbol := currency + "\u00a0"
 	switch currency {
 	case "HKD":
 		symbol = "HK$"
