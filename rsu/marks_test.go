@@ -60,7 +60,8 @@ func checkPlate(t interface{ Errorf(string, ...any) }, plate string) {
 }
 
 func TestNormalizePlateIsIdempotent(t *testing.T) {
-	for r := rune(1); r <= unicode.MaxRune; r++ {
+	// Beyond plane 3 there are only characters without any mapping.
+	for r := rune(1); r < 0x40000; r++ {
 		if utf8.ValidRune(r) {
 			checkPlate(t, "A"+string(r)+"1")
 		}

@@ -159,9 +159,10 @@ func (u *unpacker) gunzip(data []byte, held *share) ([]byte, error) {
 // many bytes as the result has capacity. The reader ends or fails soon beyond
 // limit.
 func readAll(r io.Reader, guess, limit int64, held *share) ([]byte, error) {
-	// A guess is somebody's word: it is believed up to a point. One byte more
-	// lets the end be seen without growing.
-	size := min(max(guess, 4<<10), 1<<20, limit) + 1
+	// A guess is somebody's word: it is believed up to what requests usually
+	// have, or idle connections could hold the whole budget. One byte more lets
+	// the end be seen without growing.
+	size := min(max(guess, 4<<10), 64<<10, limit) + 1
 	if err := held.take(size); err != nil {
 		return nil, err
 	}

@@ -112,6 +112,9 @@ func (g *gateway) postReads(c echo.Context) error {
 	ctx, cancel := context.WithTimeout(c.Request().Context(), g.limits.Publish)
 	defer cancel()
 	result, err := g.intake.Take(ctx, web.Caller(c), items)
+	if gone := c.Request().Context().Err(); err != nil && gone != nil {
+		return gone // nobody is there to be answered
+	}
 	if err != nil {
 		g.log.Error("reads were not acknowledged", "request_id", web.RequestID(c), "sender", web.Caller(c), "reads", len(items), "error", err)
 		return unavailable("log-unavailable", "The log is not available", "nothing is claimed; send all of these reads again")
