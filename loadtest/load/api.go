@@ -85,12 +85,14 @@ func (s span) query() url.Values {
 	return v
 }
 
-// has asks whether the vehicle has a charge in the span.
+// has asks whether the vehicle, any if it is empty, has a charge in the span.
 func (a *api) has(ctx context.Context, vehicle string, s span) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	q := s.query()
-	q.Set("vehicle", vehicle)
+	if vehicle != "" {
+		q.Set("vehicle", vehicle)
+	}
 	q.Set("limit", "1")
 	resp, err := a.do(ctx, http.MethodGet, "/v1/charges?"+q.Encode(), "application/json", nil)
 	if err != nil {

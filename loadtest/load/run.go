@@ -66,6 +66,9 @@ func deliver(r *report, path string, stdout io.Writer) error {
 	return nil
 }
 
+// recent is how long the passes of a run can relate to those of the next.
+const recent = 150 * time.Second
+
 // lead is how far ahead of its due time a request is made.
 const lead = 300 * time.Millisecond
 
@@ -84,8 +87,15 @@ type runner struct {
 	usages   []*usage
 }
 
+// seedEvery is how long the clock gives the same seed. The vehicles of the
+// next seeds are others, so that runs may follow each other closely.
+const seedEvery = 8 * time.Second
+
 // Run makes one run: registry, traffic, settling, checking.
 func Run(ctx context.Context, clk clock.Clock, c Config, progress io.Writer) (*report, error) {
+	if c.Seed == 0 {
+		c.Seed = uint64(clk.Now().Unix() / int64(seedEvery/time.Second))
+	}
 	r := &runner{Config: c, clock: clk, progress: progress, api: newAPI(c)}
 	usages, err := newUsages(append([]int{os.Getpid()}, c.PIDs...))
 	if err != nil {
@@ -154,6 +164,12 @@ func (r *runner) prepare(ctx context.Context) error {
 // drive sends every request at its due time and waits for the answers. It
 // returns why it stopped early, if it did.
 func (r *runner) drive(ctx context.Context) string {
+	if r.Operator != "" {
+		// Only a warning: the charges may be another seed's.
+		if busy, err := r.api.has(ctx, "", span{r.start.Add(-recent).UnixMicro(), r.start.UnixMicro()}); err == nil && busy {
+			fmt.Fprintf(r.progress, "there are charges of the last %s; unless they are of another seed, passes will join and the check will fail\n", recent)
+		}
+	}
 	fmt.Fprintf(r.progress, "sending %.0f reads a second for %s, seed %d\n", r.Rate, r.Duration, r.Seed)
 	r.sender.start(ctx)
 	r.follower.start(ctx)

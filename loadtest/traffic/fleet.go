@@ -40,7 +40,10 @@ func (f fleet) vehicle(number int) vehicle {
 		bits = mix(bits)
 		return float64(bits>>11) / (1 << 53)
 	}
-	n := (number*plateStep + int(f.city.Seed%1000)) % maxVehicles
+	// Each seed has a block of plates of its own, as far as plates go round, so
+	// that the vehicles of one run are not those of the next.
+	blocks := uint64(maxVehicles / f.city.Vehicles)
+	n := (int(f.city.Seed%blocks)*f.city.Vehicles + number) * plateStep % maxVehicles
 	letters := n / plateNumbers
 	plate := make([]byte, 0, 8)
 	plate = append(plate, plateLetters[letters/len(plateLetters)], plateLetters[letters%len(plateLetters)])
