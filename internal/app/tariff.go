@@ -153,6 +153,8 @@ type checkReport struct {
 	KnownFrom    string           `json:"holidays_from,omitempty"`
 	KnownUntil   string           `json:"holidays_until,omitempty"`
 	WithoutTolls []string         `json:"without_tolls"`
+	Attribution  string           `json:"attribution,omitempty"`
+	Notes        string           `json:"notes,omitempty"`
 	Problems     []tariff.Problem `json:"problems"`
 	More         int              `json:"more_problems,omitempty"`
 }
@@ -213,6 +215,7 @@ func checkNetwork(name string) (checkReport, error) {
 		Facilities: len(n.Facilities()), TollPoints: len(n.Points()), Units: len(n.Units()), Classes: len(n.Classes()),
 		Versions: len(n.Versions()), TollRows: n.TollRows(), Holidays: len(n.Holidays()), KnownFrom: from, KnownUntil: until,
 		WithoutTolls: append([]string{}, n.WithoutTolls()...), Problems: []tariff.Problem{},
+		Attribution: n.Attribution(), Notes: n.Notes(),
 	}, nil
 }
 
@@ -239,6 +242,12 @@ func (r checkReport) writeText(w io.Writer) error {
 	}
 	if len(r.WithoutTolls) > 0 {
 		fmt.Fprintf(&b, "  without any toll: %s\n", strings.Join(r.WithoutTolls, " "))
+	}
+	if r.Attribution != "" {
+		fmt.Fprintf(&b, "  data: %s\n", r.Attribution)
+	}
+	if r.Notes != "" {
+		fmt.Fprintf(&b, "  note: %s\n", r.Notes)
 	}
 	_, err := io.WriteString(w, b.String())
 	return err

@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"pgregory.net/rapid"
+
 	"freeflow/internal/app"
 	"freeflow/internal/clock"
 	"freeflow/rsu"
@@ -247,7 +249,7 @@ func (w failingWriter) Write([]byte) (int, error) { return 0, w.err }
 
 func TestTariffCheck(t *testing.T) {
 	r := run(t, "", "tariff", "check")
-	if r.status != 0 || r.stderr != "" || !strings.Contains(r.stdout, "hongkong: good") || !strings.Contains(r.stdout, "72 units") || !strings.Contains(r.stdout, "taiwan: good") || !strings.Contains(r.stdout, "01F0155") {
+	if r.status != 0 || r.stderr != "" || !strings.Contains(r.stdout, "hongkong: good") || !strings.Contains(r.stdout, "72 units") || !strings.Contains(r.stdout, "taiwan: good") || !strings.Contains(r.stdout, "01F0155") || !strings.Contains(r.stdout, "Freeway Bureau") {
 		t.Errorf("%+v", r)
 	}
 	dir := copyNetwork(t, "hongkong", func(file, text string) string {
@@ -335,44 +337,59 @@ func BenchmarkTariffRateCSV(b *testing.B) {
 	b.ReportMetric(rows*float64(b.N)/b.Elapsed().Seconds(), "rows/s")
 }
 
-// Whatever comes in, what comes out is CSV of six columns, and a good row
-// after it is rated unless an open quote takes it in.
+// judgeRated says what is wrong with the answer to rows followed by one good
+// row: it must be CSV of six columns with one row for each that came in, and
+// the good row must be rated unless an open quote before it takes it in.
+func judgeRated(t testing.TB, rows string) error {
+	t.Helper()
+	const good = "CHT,taxi,2026-03-06T20:03:00+08:00"
+	r := run(t, "facility,class,at\n"+rows+"\n"+good+"\n", "tariff", "rate", "--csv", "-")
+	out, err := csv.NewReader(strings.NewReader(r.stdout)).ReadAll()
+	if err != nil {
+		return fmt.Errorf("%w: %q", err, r.stdout)
+	}
+	want := 2 // the header and the good row
+	for line := range strings.SplitSeq(rows, "\n") {
+		if strings.TrimSuffix(line, "\r") != "" {
+			want++
+		}
+	}
+	if strings.Contains(rows, `"`) {
+		if len(out) < 2 || len(out) > want {
+			return fmt.Errorf("%d rows, want 2 to %d: %q", len(out), want, r.stdout)
+		}
+	} else if last := out[len(out)-1]; len(out) != want || last[3] != "25.00" {
+		return fmt.Errorf("%d rows, want %d; the good one is %q", len(out), want, last)
+	}
+	failed := false
+	for _, row := range out[1:] {
+		if (row[3] == "") != (row[4] == "") || row[5] == "" {
+			return fmt.Errorf("row %q", row)
+		}
+		failed = failed || row[3] == ""
+	}
+	if failed != (r.status == 1) {
+		return fmt.Errorf("status %d, failed %v", r.status, failed)
+	}
+	return nil
+}
+
 func FuzzTariffRateCSV(f *testing.F) {
 	f.Add("CHT,taxi,2026-03-06T20:03:00+08:00")
 	f.Add("\"CHT,taxi\n\n\"\"\",x\r\n")
 	f.Add("a,b\r\r\n\x00,\xff,\"\n,,")
 	f.Fuzz(func(t *testing.T, rows string) {
-		const good = "CHT,taxi,2026-03-06T20:03:00+08:00"
-		r := run(t, "facility,class,at\n"+rows+"\n"+good+"\n", "tariff", "rate", "--csv", "-")
-		out, err := csv.NewReader(strings.NewReader(r.stdout)).ReadAll()
-		if err != nil {
-			t.Fatalf("%v\n%q", err, r.stdout)
+		if err := judgeRated(t, rows); err != nil {
+			t.Fatal(err)
 		}
-		want := 2 // the header and the good row
-		for line := range strings.SplitSeq(rows, "\n") {
-			if strings.TrimSuffix(line, "\r") != "" {
-				want++
-			}
-		}
-		if !strings.Contains(rows, `"`) {
-			if len(out) != want {
-				t.Fatalf("%d rows, want %d\n%q", len(out), want, r.stdout)
-			}
-			if last := out[len(out)-1]; last[3] != "25.00" {
-				t.Fatalf("the good row: %q", last)
-			}
-		} else if len(out) < 2 || len(out) > want {
-			t.Fatalf("%d rows, want 2 to %d\n%q", len(out), want, r.stdout)
-		}
-		failed := false
-		for _, row := range out[1:] {
-			if (row[3] == "") != (row[4] == "") || row[5] == "" {
-				t.Fatalf("row %q", row)
-			}
-			failed = failed || row[3] == ""
-		}
-		if failed != (r.status == 1) {
-			t.Fatalf("status %d, failed %v", r.status, failed)
+	})
+}
+
+func TestTariffRateCSVOfBrokenRows(t *testing.T) {
+	pieces := rapid.SampledFrom([]string{`"`, `"`, `""`, ",", ",", "\n", "\r", "\r\n", "CHT", "taxi", "2026-03-06T20:03:00Z", " ", "\xff", "CHT,taxi,2026-03-06T20:03:00Z\n"})
+	rapid.Check(t, func(rt *rapid.T) {
+		if err := judgeRated(t, strings.Join(rapid.SliceOfN(pieces, 0, 40).Draw(rt, "pieces"), "")); err != nil {
+			rt.Fatal(err)
 		}
 	})
 }

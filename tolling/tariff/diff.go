@@ -83,6 +83,7 @@ func settingItems(n *Network) []item {
 		{"setting", "name", s.name}, {"setting", "title", s.title}, {"setting", "zone", zone}, {"setting", "currency", s.currency},
 		{"setting", "gap_seconds", strconv.FormatInt(s.gapSeconds, 10)},
 		{"setting", "turn_round_seconds", strconv.FormatInt(s.turnRoundSeconds, 10)},
+		{"setting", "earliest_read", time.UnixMicro(s.earliestMicros).UTC().Format(time.RFC3339)},
 		{"setting", "lanes", strconv.Itoa(s.lanes)}, {"setting", "holidays known", known},
 		{"setting", "attribution", orNone(s.attribution)}, {"setting", "notes", orNone(s.notes)},
 	}

@@ -116,6 +116,14 @@ func (l *loader) readSettings() {
 		}
 		set.zone = location
 	}
+	l.n.settings.earliestMicros = usualEarliest
+	if value, line := take("earliest_read", false); value != "" {
+		at, err := ParseInstant(value)
+		if err != nil {
+			l.bad.add(s.file, line, "earliest_read: %v", err)
+		}
+		set.earliestMicros = at.UnixMicro()
+	}
 	l.readKnownDays(take)
 	left := make([]string, 0, len(given))
 	for key := range given {
@@ -123,7 +131,7 @@ func (l *loader) readSettings() {
 	}
 	sort.Slice(left, func(i, j int) bool { return given[left[i]].line < given[left[j]].line })
 	for _, key := range left {
-		l.bad.add(s.file, given[key].line, "key %q is not known; the keys are name, title, zone, currency, gap_seconds, turn_round_seconds, lanes, holidays_from, holidays_until, attribution, notes", key)
+		l.bad.add(s.file, given[key].line, "key %q is not known; the keys are name, title, zone, currency, gap_seconds, turn_round_seconds, lanes, earliest_read, holidays_from, holidays_until, attribution, notes", key)
 	}
 }
 

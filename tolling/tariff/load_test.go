@@ -89,6 +89,30 @@ func TestAFolderStandsInForAnEmbeddedNetwork(t *testing.T) {
 	}
 }
 
+func TestSaturdaysMayDiffer(t *testing.T) {
+	files := small()
+	files["holidays.csv"] += "2026-07-04,A Saturday,gazette\n"
+	files["tolls.csv"] = "version,facility,class,days,from,until,toll,step,every_minutes\n" +
+		"v1,R1,car,mon_fri,00:00,24:00,1,,\nv1,R1,car,sat,00:00,12:00,2,,\nv1,R1,car,sat_sun_gh,12:00,24:00,3,,\nv1,R1,car,sun_gh,00:00,12:00,4,,\n" +
+		"v2,R1,cycle,all,00:00,24:00,0,,\n"
+	n, err := load(files)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for when, cents := range map[string]int64{
+		"2026-07-03T09:00:00+08:00": 100, // Friday
+		"2026-07-11T09:00:00+08:00": 200, // Saturday
+		"2026-07-11T12:00:00+08:00": 300,
+		"2026-07-04T09:00:00+08:00": 400, // a holiday on a Saturday
+		"2026-07-05T09:00:00+08:00": 400, // Sunday
+		"2026-07-05T12:00:00+08:00": 300,
+	} {
+		if toll, err := n.Rate("R1", "car", at(t, when)); err != nil || toll.Cents != cents {
+			t.Errorf("at %s: %+v, %v, want %d", when, toll, err, cents)
+		}
+	}
+}
+
 func TestDayTypedTollsNeedKnownHolidays(t *testing.T) {
 	files := small()
 	files["versions.csv"] = "version,begins,source\nv1,2024-01-01T00:00:00+08:00,x\nv2,2025-12-01T05:00:00+08:00,x\n"

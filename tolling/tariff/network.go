@@ -102,6 +102,7 @@ type settings struct {
 	name, title, currency, attribution, notes string
 	zone                                      *time.Location
 	gapSeconds, turnRoundSeconds              int64
+	earliestMicros                            int64
 	lanes                                     int
 	holidaysFrom, holidaysUntil               string // dates; both empty: not needed
 }
@@ -152,6 +153,14 @@ func (n *Network) Classes() []string {
 	}
 	return names
 }
+
+// usualEarliest is 2020-01-01T00:00:00Z: reads before it come from units whose
+// clock is not set.
+const usualEarliest = 1_577_836_800_000_000
+
+// EarliestMicros returns the first read time that the network takes,
+// microseconds since the Unix epoch: earliest_read, else the start of 2020.
+func (n *Network) EarliestMicros() int64 { return n.settings.earliestMicros }
 
 // KnowsClass reports whether the network has the vehicle class.
 func (n *Network) KnowsClass(class string) bool {
