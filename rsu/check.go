@@ -11,10 +11,6 @@ import (
 // this much is accepted.
 const Ahead = 5 * time.Minute
 
-// earliest is 2020-01-01T00:00:00Z, the first instant that is accepted, in
-// microseconds since the Unix epoch.
-const earliest = 1_577_836_800_000_000
-
 // Checker judges whether a decoded read is acceptable to a network. It is safe
 // for concurrent use.
 type Checker struct {
@@ -35,8 +31,8 @@ func (c Checker) CheckAt(r Read, arrival time.Time) (facility string, err error)
 	if err != nil {
 		return "", err
 	}
-	if r.TimeMicros < earliest {
-		return "", refuse(CodeTooOld, "time", "before 2020-01-01T00:00:00Z; is the unit's clock set?")
+	if earliest := c.Roadside.EarliestMicros(); r.TimeMicros < earliest {
+		return "", refuse(CodeTooOld, "time", fmt.Sprintf("before %s; is the unit's clock set?", time.UnixMicro(earliest).UTC().Format(time.RFC3339)))
 	}
 	if at := r.Time(); at.After(arrival.Add(Ahead)) {
 		return "", refuse(CodeInFuture, "time", fmt.Sprintf("%s ahead of the clock at arrival, at most %s is taken; set the unit's clock",

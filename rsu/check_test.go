@@ -18,6 +18,8 @@ func (road) TollPoint(unit string) (string, string, bool) {
 
 func (road) KnowsClass(class string) bool { return class == "private_car" }
 
+func (road) EarliestMicros() int64 { return rsu.UsualEarliest }
+
 func TestCheck(t *testing.T) {
 	now := time.Date(2026, 11, 23, 8, 0, 0, 123_456_789, time.UTC)
 	checker := rsu.Checker{Roadside: road{}, Clock: clock.At(now)}

@@ -63,4 +63,12 @@ type Roadside interface {
 	TollPoint(unit string) (tollPoint, facility string, ok bool)
 	// KnowsClass reports whether the network has the vehicle class.
 	KnowsClass(class string) bool
+	// EarliestMicros is the first read time that the network takes,
+	// microseconds since the Unix epoch: a unit whose clock is not set says
+	// 1970 or 2000.
+	EarliestMicros() int64
 }
+
+// UsualEarliest is 2020-01-01T00:00:00Z, the EarliestMicros of a network that
+// does not name another.
+const UsualEarliest = 1_577_836_800_000_000

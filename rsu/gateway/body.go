@@ -169,9 +169,7 @@ func readAll(r io.Reader, guess, limit int64, held *share) ([]byte, error) {
 	buf := make([]byte, 0, size)
 	for {
 		if len(buf) == cap(buf) {
-			if size = min(2*size, limit+2); size <= int64(cap(buf)) {
-				size = int64(cap(buf)) + 512
-			}
+			size = max(min(2*size, limit+2), size+512)
 			if err := held.take(size); err != nil {
 				return nil, err
 			}

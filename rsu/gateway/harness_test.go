@@ -42,6 +42,8 @@ func (road) TollPoint(unit string) (point, facility string, ok bool) {
 
 func (road) KnowsClass(class string) bool { return class == "private_car" || class == "taxi" }
 
+func (road) EarliestMicros() int64 { return rsu.UsualEarliest }
+
 // topics is a log in memory. Hook, if set, runs before each publish and can
 // hold it up or make it fail.
 type topics struct {
