@@ -90,20 +90,20 @@ generate: ## make the generated files again
 verify-tidy: ## check that go.mod and go.sum are what "go mod tidy" would write
 	$(GO) mod tidy -diff
 
-# The recordings are of 2019; read as of a later Friday, since reads before 2020
-# are refused and the tolls are of December 2025.
 .PHONY: demo-replay
 demo-replay: build ## charge 30 real trips on Taiwan's freeways and print each trip's charge
 	@scratch=$$(mktemp -d); trap 'rm -rf "$$scratch"' EXIT; \
-	bin/freeflow import m06a --date 2026-08-28 --out "$$scratch/reads.ndjson" --registry "$$scratch/registry.csv" \
+	bin/freeflow import m06a --out "$$scratch/reads.ndjson" --registry "$$scratch/registry.csv" \
 		internal/app/testdata/taiwan/M06A_30trips_20190830.csv; \
-	bin/freeflow replay --network taiwan --now 2026-09-01T00:00:00+08:00 --registry "$$scratch/registry.csv" \
+	bin/freeflow replay --network taiwan --registry "$$scratch/registry.csv" \
 		--charges "$$scratch/charges.csv" "$$scratch/reads.ndjson"; \
 	awk -F, 'NR == 1 {for (i = 1; i <= NF; i++) at[$$i] = i; next} \
-		{v = $$at["account"]; sum[v] += $$at["amount"]; n[v]++; currency = $$at["currency"]; \
-		 if (!(v in first)) {first[v] = $$at["toll_point"]; class[v] = $$at["class"]} last[v] = $$at["toll_point"]} \
-		END {for (v in sum) printf "%-12s %-14s %-9s to %-9s %3d gantries %8.2f %s\n", \
-			v, class[v], first[v], last[v], n[v], sum[v], currency}' "$$scratch/charges.csv" | sort
+		{v = $$at["account"]; n[v]++; currency = $$at["currency"]; amount = $$at["amount"]; \
+		 if (amount == "") review[v]++; sub(/\./, "", amount); cents[v] += amount; \
+		 if (!(v in first)) {first[v] = $$at["toll_point"]; class[v] = $$at["class"]; order[++trips] = v} last[v] = $$at["toll_point"]} \
+		END {for (i = 1; i <= trips; i++) {v = order[i]; printf "%-28s %-8s %s to %s  %2d gantries  %4d.%02d %s%s\n", \
+			v, class[v], first[v], last[v], n[v], cents[v] / 100, cents[v] % 100, currency, \
+			v in review ? "  (" review[v] " left to a person)" : ""}}' "$$scratch/charges.csv"
 
 .PHONY: clean
 clean: ## remove what was built (not the data, not the cached tools)
