@@ -229,6 +229,7 @@ func TestMistakesAreNamed(t *testing.T) {
 		"local zone":          {replace("network.csv", "Asia/Hong_Kong", "Local"), `network.csv:4: zone: "Local"`},
 		"bad currency":        {replace("network.csv", "HKD", "HK$"), `network.csv:5: currency: "HK$"`},
 		"bad gap":             {replace("network.csv", "gap_seconds,60", "gap_seconds,0"), `network.csv:6: gap_seconds: "0"`},
+		"bad first time":      {add("network.csv", "earliest_read,2019-01-01\n"), `network.csv:11: earliest_read: "2019-01-01" is not a time`},
 		"unknown key":         {add("network.csv", "gap,60\n"), `network.csv:11: key "gap" is not known`},
 		"key twice":           {add("network.csv", "lanes,2\n"), `network.csv:11: key "lanes" is already on line 8`},
 		"missing key":         {replace("network.csv", "lanes,2\n", ""), `network.csv: key "lanes" needs a value`},

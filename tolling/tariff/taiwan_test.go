@@ -125,6 +125,10 @@ func TestTaiwanSettings(t *testing.T) {
 	if !strings.Contains(n.Attribution(), "Freeway Bureau") || !strings.Contains(n.Notes(), "December 2025") {
 		t.Errorf("attribution %q, notes %q", n.Attribution(), n.Notes())
 	}
+	// The recorded trips of 2019 are older than what other networks take.
+	if n.EarliestMicros() != at(t, "2019-01-01T00:00:00+08:00").UnixMicro() || open(t, "hongkong").EarliestMicros() != at(t, "2020-01-01T00:00:00Z").UnixMicro() {
+		t.Errorf("reads are taken from %d on", n.EarliestMicros())
+	}
 	if from, until := n.HolidaysKnown(); from != "" || until != "" {
 		t.Errorf("holidays %s %s", from, until)
 	}
