@@ -94,7 +94,7 @@ verify-tidy: ## check that go.mod and go.sum are what "go mod tidy" would write
 demo-replay: build ## charge 30 real trips on Taiwan's freeways and print each trip's charge
 	@scratch=$$(mktemp -d); trap 'rm -rf "$$scratch"' EXIT; \
 	bin/freeflow import m06a --out "$$scratch/reads.ndjson" --registry "$$scratch/registry.csv" \
-		internal/app/testdata/taiwan/M06A_30trips_20190830.csv; \
+		tolling/tariff/testdata/taiwan/M06A_30trips_20190830.csv; \
 	bin/freeflow replay --network taiwan --registry "$$scratch/registry.csv" \
 		--charges "$$scratch/charges.csv" "$$scratch/reads.ndjson"; \
 	awk -F, 'NR == 1 {for (i = 1; i <= NF; i++) at[$$i] = i; next} \

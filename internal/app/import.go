@@ -66,9 +66,9 @@ taiwan'. --registry writes a registry.csv with one account and vehicle a trip. A
 that cannot be read is named on standard error and left out; the exit status is then
 1. Files may be compressed by gzip or zstd; - is standard input.
 
-Reads before 2020 are refused like those of any unit whose clock is not set. --date
-moves recordings by whole days, so that the first trip's day becomes the one given.`,
-		Example: "  freeflow import m06a --date 2026-08-28 --registry registry.csv --out reads.ndjson TDCS_M06A_20190830_080000.csv",
+The network taiwan takes reads from 2019 on. --date moves recordings by whole days,
+so that the first trip's day becomes the one given.`,
+		Example: "  freeflow import m06a --registry registry.csv --out reads.ndjson TDCS_M06A_20190830_080000.csv",
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return usagef("name at least one M06A file")
@@ -200,7 +200,6 @@ type m06aImport struct {
 	shifted bool
 
 	trips, passages, bad int
-	old                  int            // passages too old for the gateway
 	strange              map[string]int // passages by gantry unknown to the network
 
 	// Of the present file.
@@ -351,9 +350,6 @@ func (im *m06aImport) write(trip m06aTrip, line int) error {
 		if _, _, ok := im.network.TollPoint(unit); !ok {
 			im.strange[p.gantry]++
 		}
-		if p.at.Before(earliestRead) {
-			im.old++
-		}
 		for i := range im.readsPerPass {
 			im.seq[unit]++
 			at := p.at.Add(time.Duration(i) * readSpacing)
@@ -404,15 +400,8 @@ func (im *m06aImport) move(trip m06aTrip) {
 	}
 }
 
-// earliestRead is the first instant of a read that is accepted, section 3 of
-// the contract.
-var earliestRead = time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC)
-
 func (im *m06aImport) report() {
 	fmt.Fprintf(im.messages, "%d trips, %d passages; %d rows left out\n", im.trips, im.passages, im.bad)
-	if im.old > 0 {
-		fmt.Fprintf(im.messages, "%d passages are before 2020-01-01, so their reads will be rejected; move them with --date\n", im.old)
-	}
 	if len(im.strange) == 0 {
 		return
 	}

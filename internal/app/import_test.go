@@ -119,11 +119,10 @@ func TestImportM06A(t *testing.T) {
 	}
 }
 
-// Without --date the times are those recorded, and what will become of them
-// is said.
+// Without --date the times are those recorded.
 func TestImportM06AKeepsTimes(t *testing.T) {
 	r := run(t, "", "import", "m06a", m06aSample)
-	if r.status != 0 || !strings.Contains(r.stdout, `"time":"2019-08-30T08:17:14.000000+08:00"`) || !strings.Contains(r.stderr, "113 passages are before 2020-01-01") {
+	if r.status != 0 || !strings.Contains(r.stdout, `"time":"2019-08-30T08:17:14.000000+08:00"`) {
 		t.Errorf("%d %s", r.status, r.stderr)
 	}
 }

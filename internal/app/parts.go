@@ -26,9 +26,6 @@ const topicCharges = "charges.v1"
 // groupMatcher is the consumer group of the matchers.
 const groupMatcher = "freeflow-matcher"
 
-// startTimeout bounds how long a start waits for parts that are not there yet.
-const startTimeout = 30 * time.Second
-
 // partsFlags say which parts to use: the embedded ones, or real servers.
 type partsFlags struct {
 	network    string
@@ -39,6 +36,9 @@ type partsFlags struct {
 	partitions int
 	replicas   int
 	syncWrites bool
+	// startTimeout bounds how long a start waits for parts that are not there
+	// yet.
+	startTimeout time.Duration
 }
 
 func (f *partsFlags) add(flags *pflag.FlagSet) {
@@ -47,8 +47,12 @@ func (f *partsFlags) add(flags *pflag.FlagSet) {
 	flags.StringVar(&f.redis, "redis", "", "Redis address, host:port; empty runs the embedded one")
 	flags.IntVar(&f.partitions, "partitions", 4, "partitions of the reads' topic when it is first made")
 	flags.IntVar(&f.replicas, "replicas", 1, "replicas of each topic when it is first made")
+	flags.DurationVar(&f.startTimeout, "start-timeout", defaultStartTimeout, "how long to wait at the start for a log that is not there yet")
 	flags.BoolVar(&f.syncWrites, "sync-writes", false, "embedded log: write every record to the disk before answering (survives loss of power, slower)")
 }
+
+// defaultStartTimeout is long enough for a Kafka that starts at the same time.
+const defaultStartTimeout = 30 * time.Second
 
 // addBooks adds the flags that say where the books are.
 func (f *partsFlags) addBooks(flags *pflag.FlagSet) {
@@ -139,7 +143,7 @@ func openParts(ctx context.Context, env Env, f partsFlags, log *slog.Logger) (_ 
 }
 
 func (p *parts) ensureTopics(ctx context.Context, f partsFlags) error {
-	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	ctx, cancel := context.WithTimeout(ctx, f.startTimeout)
 	defer cancel()
 	// Old reads must outlive retention, so records are dated on arrival.
 	keep := func(age time.Duration) map[string]string {

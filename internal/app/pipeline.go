@@ -48,6 +48,7 @@ func (r rejects) Reject(ctx context.Context, rejected []rsu.Rejected) error {
 			return fmt.Errorf("encoding a rejected record: %w", err)
 		}
 		messages[i].Value = value
+		messages[i].Headers = []kafka.Header{{Key: rsu.HeaderContentType, Value: []byte(rsu.ContentTypeRejected)}}
 	}
 	return r.publisher.Publish(ctx, kafka.TopicRejected, messages)
 }

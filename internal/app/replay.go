@@ -63,7 +63,7 @@ truncated archive or a bad registry gives 1.`,
 			return replay(cmd.Context(), env, f, args)
 		},
 	}
-	f.parts.partitions, f.parts.replicas = 4, 1
+	f.parts.partitions, f.parts.replicas, f.parts.startTimeout = 4, 1, defaultStartTimeout
 	flags := cmd.Flags()
 	flags.StringVar(&f.parts.network, "network", "hongkong", "road network: a name or a folder of network files")
 	flags.StringVar(&f.registry, "registry", "", "registry.csv with the assignments of tags and plates (required)")

@@ -122,6 +122,8 @@ type system struct {
 	intake  *gateway.Intake // nil without the gateway
 	feed    *portal.Feed
 	group   *errgroup.Group
+	// listeners are the open addresses, by target and "admin".
+	listeners map[string]net.Listener
 }
 
 func run(ctx context.Context, env Env, f runFlags, log *slog.Logger) error {
@@ -140,7 +142,7 @@ func run(ctx context.Context, env Env, f runFlags, log *slog.Logger) error {
 		return err
 	}
 	defer p.close(log)
-	s := &system{env: env, flags: f, log: log, parts: p, metrics: observe.NewRegistry(version()), health: observe.NewHealth(), feed: portal.NewFeed()}
+	s := &system{listeners: listeners, env: env, flags: f, log: log, parts: p, metrics: observe.NewRegistry(version()), health: observe.NewHealth(), feed: portal.NewFeed()}
 	if s.http, err = observe.NewHTTPMetrics(s.metrics, env.Clock); err != nil {
 		return err
 	}
@@ -154,7 +156,7 @@ func run(ctx context.Context, env Env, f runFlags, log *slog.Logger) error {
 	// The group's context ends with the first failure, so that a process
 	// never lives on with a part of it dead.
 	s.group, ctx = errgroup.WithContext(ctx)
-	if err := s.start(ctx, listeners); err != nil {
+	if err := s.start(ctx); err != nil {
 		return err
 	}
 	s.health.Ready()
@@ -187,10 +189,10 @@ func (f *runFlags) listen() (map[string]net.Listener, error) {
 }
 
 // start starts everything that the targets name.
-func (s *system) start(ctx context.Context, listeners map[string]net.Listener) error {
+func (s *system) start(ctx context.Context) error {
 	s.group.Go(func() error { return s.keeper.watch(ctx, s.log) })
 	s.group.Go(func() error {
-		return web.Serve(ctx, listeners["admin"], observe.Handler(s.metrics, s.health), s.log)
+		return web.Serve(ctx, s.listeners["admin"], observe.Handler(s.metrics, s.health), s.log)
 	})
 	s.health.Add("books", observe.Needed, func(ctx context.Context) error {
 		_, err := s.parts.books.RegistryVersion(ctx)
@@ -209,7 +211,7 @@ func (s *system) start(ctx context.Context, listeners map[string]net.Listener) e
 		if !s.flags.runs(one.target) {
 			continue
 		}
-		if err := s.serve(ctx, one.target, listeners[one.target], one.build); err != nil {
+		if err := s.serve(ctx, one.target, one.build); err != nil {
 			return err
 		}
 	}
@@ -217,18 +219,18 @@ func (s *system) start(ctx context.Context, listeners map[string]net.Listener) e
 		s.matcher(ctx)
 	}
 	if s.flags.demo {
-		return s.demo(ctx, listeners["gateway"].Addr().String())
+		return s.demo(ctx, s.address("gateway"))
 	}
 	return nil
 }
 
-func (s *system) serve(ctx context.Context, target string, l net.Listener, build func(context.Context) (*echo.Echo, error)) error {
+func (s *system) serve(ctx context.Context, target string, build func(context.Context) (*echo.Echo, error)) error {
 	e, err := build(ctx)
 	if err != nil {
 		return fmt.Errorf("building the %s: %w", target, err)
 	}
 	e.Pre(s.http(target))
-	s.group.Go(func() error { return web.Serve(ctx, l, e, s.log) })
+	s.group.Go(func() error { return web.Serve(ctx, s.listeners[target], e, s.log) })
 	return nil
 }
 
@@ -319,20 +321,23 @@ func (n names) Class(class string) (en, zh string) {
 	return label.En, label.Zh
 }
 
+// address is where a target listens.
+func (s *system) address(target string) string { return s.listeners[target].Addr().String() }
+
 // greet tells a person where to look.
 func (s *system) greet() {
 	var b strings.Builder
 	b.WriteString("\nfreeflow runs.\n")
 	if s.flags.runs("portal") {
-		fmt.Fprintf(&b, "  portal      http://%s  (sign in as %s)\n", s.flags.portalAddr, s.secrets.Motorist.Email)
+		fmt.Fprintf(&b, "  portal      http://%s  (sign in as %s)\n", s.address("portal"), s.secrets.Motorist.Email)
 	}
 	if s.flags.runs("operator") {
-		fmt.Fprintf(&b, "  operators   http://%s\n", s.flags.operatorAddr)
+		fmt.Fprintf(&b, "  operators   http://%s\n", s.address("operator"))
 	}
 	if s.flags.runs("gateway") {
-		fmt.Fprintf(&b, "  gateway     http://%s\n", s.flags.gatewayAddr)
+		fmt.Fprintf(&b, "  gateway     http://%s\n", s.address("gateway"))
 	}
-	fmt.Fprintf(&b, "  metrics     http://%s/metrics\n", s.flags.adminAddr)
+	fmt.Fprintf(&b, "  metrics     http://%s/metrics\n", s.address("admin"))
 	fmt.Fprintf(&b, "Passwords and keys are in %s/%s. Stop with Ctrl-C.\n\n", strings.TrimSuffix(s.flags.parts.data, "/"), credentialsFile)
 	fmt.Fprint(s.env.Stderr, b.String())
 }
