@@ -141,21 +141,17 @@ type window struct {
 // of int64 to be added to.
 const farMicros = int64(1) << 61
 
-// windowBody finds the passes of the windows w: the vehicle's own, and those
-// that carried its name as a mark. A pass that touches the window began no
-// earlier than the facility's longest pass before it, so that one range of the
-// index holds all, however long a pass lasted.
-const windowBody = `
-	SELECT ` + passColumns + ` FROM w JOIN facility f ON f.facility = w.facility
-	JOIN pass p ON p.vehicle = w.vehicle AND p.registered = w.registered AND p.facility = w.facility
-		AND p.first_micros >= w.lo - f.longest_micros AND p.first_micros <= w.hi
-	WHERE p.merged_into = '' AND p.last_micros >= w.lo
-	UNION ALL
-	SELECT ` + passColumns + ` FROM w JOIN facility f ON f.facility = w.facility
-	JOIN pass_mark m ON m.facility = w.facility AND m.mark = w.vehicle
-		AND m.first_micros >= w.lo - f.longest_micros AND m.first_micros <= w.hi
-	JOIN pass p ON p.id = m.pass_id
-	WHERE p.merged_into = '' AND p.last_micros >= w.lo AND NOT (p.vehicle = w.vehicle AND p.registered = w.registered)`
+// A window w finds the vehicle's own passes, and those that carried its name
+// as a mark. A pass that touches the window began no earlier than the longest
+// pass of the facility f before it, so that one range of an index holds all,
+// however long a pass lasted.
+const (
+	ownPass = `p.vehicle = w.vehicle AND p.registered = w.registered AND p.facility = w.facility
+		AND p.first_micros >= w.lo - f.longest_micros AND p.first_micros <= w.hi AND p.last_micros >= w.lo AND p.merged_into = ''`
+	passMark = `m.facility = w.facility AND m.mark = w.vehicle AND m.first_micros >= w.lo - f.longest_micros AND m.first_micros <= w.hi`
+	// markedPass is never the vehicle's own: that is found already.
+	markedPass = `p.id = m.pass_id AND p.last_micros >= w.lo AND p.merged_into = '' AND NOT (p.vehicle = w.vehicle AND p.registered = w.registered)`
+)
 
 // Passes answers all windows at once. See billing.Posting.
 func (s *Store) Passes(ctx context.Context, windows []billing.Window) ([]billing.Pass, error) {

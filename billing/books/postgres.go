@@ -39,7 +39,8 @@ func openPostgres(ctx context.Context, url string, opts Options) (*pgEngine, err
 		// The statements of a posting find a few rows each by an index. While
 		// tables are young the planner knows nothing of them and may settle on
 		// reading all of every one, and keep to it as they grow.
-		"enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off", "jit": "off",
+		"enable_seqscan": "off", "enable_bitmapscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off",
+		"enable_material": "off", "enable_memoize": "off", "jit": "off",
 	})
 	if err != nil {
 		return nil, err

@@ -59,17 +59,28 @@ const (
 	pgBalance = `INSERT INTO balance AS b (account, currency, amount_cents)
 		SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[])
 		ON CONFLICT (account, currency) DO UPDATE SET amount_cents = b.amount_cents + excluded.amount_cents`
-	pgOverlap = `SELECT u.id, q.id FROM unnest($1::text[], $2::text[], $3::boolean[], $4::text[], $5::text[], $6::bigint[], $7::bigint[], $8::bigint[])
+	// pgOverlap asks for each touched pass alone, by LATERAL and the inner
+	// LIMIT, whatever the planner thinks of the table.
+	pgOverlap = `SELECT u.id, near.id FROM unnest($1::text[], $2::text[], $3::boolean[], $4::text[], $5::text[], $6::bigint[], $7::bigint[], $8::bigint[])
 			AS u (id, vehicle, registered, facility, toll_point, first_from, first_to, last_from)
-		JOIN pass q ON q.vehicle = u.vehicle AND q.registered = u.registered AND q.facility = u.facility
-			AND q.first_micros BETWEEN u.first_from AND u.first_to
-		WHERE q.merged_into = '' AND q.toll_point = u.toll_point AND q.id <> u.id AND q.last_micros >= u.last_from LIMIT 1`
+		CROSS JOIN LATERAL (SELECT q.id FROM pass q WHERE q.vehicle = u.vehicle AND q.registered = u.registered AND q.facility = u.facility
+			AND q.first_micros BETWEEN u.first_from AND u.first_to AND q.toll_point = u.toll_point
+			AND q.merged_into = '' AND q.id <> u.id AND q.last_micros >= u.last_from LIMIT 1) AS near
+		LIMIT 1`
 )
 
 // lookup asks once for all windows, on a connection that plans for few rows.
+// LATERAL and OFFSET 0 make it ask for each window alone, whatever the planner
+// thinks of the tables.
 func (e *pgEngine) lookup(ctx context.Context, ws []window, fn func(rows) error) error {
 	const query = `WITH w AS (SELECT * FROM unnest($1::text[], $2::text[], $3::boolean[], $4::bigint[], $5::bigint[])
-		AS w (facility, vehicle, registered, lo, hi))` + windowBody
+		AS w (facility, vehicle, registered, lo, hi))
+		SELECT ` + passColumns + ` FROM w JOIN facility f ON f.facility = w.facility
+			CROSS JOIN LATERAL (SELECT * FROM pass p WHERE ` + ownPass + ` OFFSET 0) AS p
+		UNION ALL
+		SELECT ` + passColumns + ` FROM w JOIN facility f ON f.facility = w.facility
+			CROSS JOIN LATERAL (SELECT * FROM pass_mark m WHERE ` + passMark + ` OFFSET 0) AS m
+			CROSS JOIN LATERAL (SELECT * FROM pass p WHERE ` + markedPass + ` OFFSET 0) AS p`
 	n := len(ws)
 	facilities, vehicles := make([]string, n), make([]string, n)
 	registered, from, to := make([]bool, n), make([]int64, n), make([]int64, n)

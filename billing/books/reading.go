@@ -66,7 +66,7 @@ func listQuery(f *billing.Filter) (string, []any) {
 	} else if f.Status != "" {
 		where.WriteString(" AND p.status = " + bind(f.Status))
 	}
-	return `SELECT ` + passColumns + ` FROM pass p WHERE p.merged_into = ''` + where.String() +
+	return `SELECT ` + passColumns + ` FROM pass p WHERE p.merged_into = '' AND p.facility <> ''` + where.String() +
 		` ORDER BY p.first_micros, p.toll_point, p.vehicle, p.id LIMIT ` + bind(int64(f.Limit)), args
 }
 

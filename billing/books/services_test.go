@@ -3,15 +3,21 @@
 package books
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"net"
 	"net/url"
 	"os"
+	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
 
+	"freeflow/billing"
 	"freeflow/billing/booktest"
 )
 
@@ -54,4 +60,199 @@ func postgresURL(t testing.TB) string {
 
 func TestPostgres(t *testing.T) {
 	booktest.Run(t, func(t *testing.T) booktest.Books { return openTest(t, postgresURL(t), testOptions()) })
+}
+
+func TestPostgresEngine(t *testing.T) {
+	testEngine(t, postgresURL, []string{`DROP TRIGGER transactions_append_only ON transactions`, `DROP TRIGGER entries_append_only ON entries`})
+}
+
+func TestPostgresRefusesTruncate(t *testing.T) {
+	s := openTest(t, postgresURL(t), testOptions())
+	err := s.engine.write(context.Background(), func(db session) error {
+		_, err := db.exec(context.Background(), "TRUNCATE entries")
+		return err
+	})
+	if err == nil || !strings.Contains(err.Error(), "only ever added to") {
+		t.Errorf("truncated with %v", err)
+	}
+}
+
+// TestPostgresKilledBackends: connections killed at any moment leave batches
+// posted or not, never in part, and the store goes on by itself.
+func TestPostgresKilledBackends(t *testing.T) {
+	url := postgresURL(t)
+	s, killer := openTest(t, url, testOptions()), openTest(t, url, testOptions())
+	ctx := context.Background()
+	done := make(chan struct{})
+	kills := 0
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for {
+			select {
+			case <-done:
+				return
+			default:
+			}
+			err := killer.engine.write(ctx, func(db session) error {
+				return each(ctx, db, `SELECT pg_terminate_backend(a.pid) FROM pg_stat_activity a JOIN pg_locks l ON l.pid = a.pid
+					JOIN pg_class c ON c.oid = l.relation AND c.relname = 'progress' AND c.relnamespace = current_schema()::regnamespace
+					WHERE a.pid <> pg_backend_pid() LIMIT 1`, nil, func(rows) error { kills++; return nil })
+			})
+			if err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	var next int64
+	failed := 0
+	for attempt := 0; attempt < 3000 && (next < 150 || failed < 10); attempt++ {
+		p := passAt(int(next)+1, next*1000)
+		err := s.Post(ctx, batchAt(0, next, p))
+		if err != nil {
+			failed++
+		}
+		progress := billing.Progress{}
+		for try := 0; ; try++ {
+			if progress, err = s.Progress(ctx, 0); err == nil {
+				break
+			}
+			if try == 20 {
+				t.Fatal(err)
+			}
+		}
+		if progress.NextOffset != next && progress.NextOffset != next+1 {
+			t.Fatalf("progress went from %d to %d", next, progress.NextOffset)
+		}
+		next = progress.NextOffset
+	}
+	close(done)
+	wg.Wait()
+	if kills == 0 || failed == 0 {
+		t.Errorf("%d kills, %d posts failed: nothing was tried", kills, failed)
+	}
+	totals, err := s.Totals(ctx)
+	if err != nil || totals.Passes != next {
+		t.Errorf("totals %+v, %v, want %d passes", totals, err, next)
+	}
+	if broken := violated(t, s); len(broken) != 0 {
+		t.Errorf("broken: %v", broken)
+	}
+}
+
+// TestPostgresLostCommitAnswer: the server commits, the answer never comes.
+// The poster gets a fault, reads Progress, and finds its batch posted.
+func TestPostgresLostCommitAnswer(t *testing.T) {
+	direct := postgresURL(t)
+	u, err := url.Parse(direct)
+	if err != nil {
+		t.Fatal(err)
+	}
+	proxy := newCommitThief(t, u.Host)
+	u.Host = proxy.listener.Addr().String()
+	if err := Migrate(context.Background(), direct); err != nil {
+		t.Fatal(err)
+	}
+	opts := testOptions()
+	opts.Migrate = false
+	s := openTest(t, u.String(), opts)
+	ctx := context.Background()
+	mustPost(t, s, batchAt(0, 0, passAt(1, 0)))
+	proxy.armed.Store(true)
+	err = s.Post(ctx, batchAt(0, 1, passAt(2, 500)))
+	if err == nil || errors.Is(err, billing.ErrFenced) || errors.Is(err, billing.ErrStale) {
+		t.Fatalf("posting with a lost answer: %v", err)
+	}
+	if proxy.armed.Load() {
+		t.Fatal("no commit was seen")
+	}
+	p, err := s.Progress(ctx, 0)
+	if err != nil || p.NextOffset != 2 {
+		t.Fatalf("progress %+v, %v", p, err)
+	}
+	if err := s.Post(ctx, batchAt(0, 1, passAt(2, 500))); !errors.Is(err, billing.ErrFenced) {
+		t.Fatalf("posting again: %v", err)
+	}
+	mustPost(t, s, batchAt(0, 2, passAt(3, 1000)))
+	if totals, err := s.Totals(ctx); err != nil || totals.ChargedCents != 2400 {
+		t.Errorf("totals %+v, %v", totals, err)
+	}
+	if broken := violated(t, s); len(broken) != 0 {
+		t.Errorf("broken: %v", broken)
+	}
+}
+
+// commitThief is a proxy that, once armed, lets one COMMIT through, waits for
+// its answer, keeps it and cuts the line.
+type commitThief struct {
+	listener net.Listener
+	armed    atomic.Bool
+}
+
+func newCommitThief(t *testing.T, server string) *commitThief {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &commitThief{listener: listener}
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for {
+			client, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			behind, err := net.Dial("tcp", server)
+			if err != nil {
+				t.Error(err)
+				client.Close()
+				return
+			}
+			wg.Go(func() { p.carry(client, behind) })
+		}
+	})
+	t.Cleanup(func() {
+		listener.Close()
+		wg.Wait()
+	})
+	return p
+}
+
+// carry copies both ways until one side ends.
+func (p *commitThief) carry(client, server net.Conn) {
+	defer client.Close()
+	defer server.Close()
+	var stolen atomic.Bool
+	go func() {
+		defer server.Close()
+		buffer := make([]byte, 1<<16)
+		for {
+			n, err := client.Read(buffer)
+			if err != nil {
+				return
+			}
+			if bytes.Contains(buffer[:n], []byte("COMMIT\x00")) && p.armed.CompareAndSwap(true, false) {
+				stolen.Store(true)
+			}
+			if _, err := server.Write(buffer[:n]); err != nil {
+				return
+			}
+		}
+	}()
+	buffer := make([]byte, 1<<16)
+	for {
+		n, err := server.Read(buffer)
+		if err != nil || stolen.Load() {
+			return
+		}
+		if _, err := client.Write(buffer[:n]); err != nil {
+			return
+		}
+	}
+}
+
+func BenchmarkPostgres(b *testing.B) {
+	b.Run("Post", func(b *testing.B) { benchPost(b, openTest(b, postgresURL(b), testOptions())) })
+	b.Run("Passes", func(b *testing.B) { benchPasses(b, openTest(b, postgresURL(b), testOptions())) })
+	b.Run("Registry", func(b *testing.B) { benchRegistry(b, openTest(b, postgresURL(b), testOptions())) })
 }

@@ -233,17 +233,15 @@ func (c *sqliteConn) query(ctx context.Context, query string, args ...any) (rows
 // bulk inserts by statements of many rows, within SQLite's bound on parameters.
 func (c *sqliteConn) bulk(ctx context.Context, table string, columns []string, next func() ([]any, bool)) error {
 	const perStatement = 50
+	// Parameters without names: the driver looks every name up.
+	tuple := "(" + strings.Repeat("?, ", len(columns)-1) + "?)"
 	head := "INSERT INTO " + table + " (" + strings.Join(columns, ", ") + ") VALUES "
 	var (
 		args []any
 		n    int
 	)
 	flush := func() error {
-		tuples := make([]string, n)
-		for i := range tuples {
-			tuples[i] = "(" + placeholders(i*len(columns)+1, len(columns)) + ")"
-		}
-		_, err := c.exec(ctx, head+strings.Join(tuples, ", "), args...)
+		_, err := c.exec(ctx, head+strings.Repeat(tuple+", ", n-1)+tuple, args...)
 		args, n = args[:0], 0
 		return err
 	}

@@ -41,7 +41,10 @@ const (
 
 // lookup asks once for every window; the statement stays compiled.
 func (e *sqliteEngine) lookup(ctx context.Context, ws []window, fn func(rows) error) error {
-	const query = `WITH w(facility, vehicle, registered, lo, hi) AS (VALUES ($1, $2, $3, $4, $5))` + windowBody
+	const query = `WITH w(facility, vehicle, registered, lo, hi) AS (VALUES ($1, $2, $3, $4, $5))
+		SELECT ` + passColumns + ` FROM w JOIN facility f ON f.facility = w.facility JOIN pass p ON ` + ownPass + `
+		UNION ALL
+		SELECT ` + passColumns + ` FROM w JOIN facility f ON f.facility = w.facility JOIN pass_mark m ON ` + passMark + ` JOIN pass p ON ` + markedPass
 	return e.read(ctx, func(db session) error {
 		for _, w := range ws {
 			if err := each(ctx, db, query, []any{w.facility, w.vehicle, w.registered, w.from, w.to}, fn); err != nil {

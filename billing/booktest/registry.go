@@ -1,6 +1,7 @@
 package booktest
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -15,7 +16,10 @@ import (
 
 // sortRows puts assignments in some fixed order.
 func sortRows(rows []billing.Assignment) []billing.Assignment {
-	slices.SortFunc(rows, func(a, b billing.Assignment) int { return strings.Compare(fmt.Sprint(a), fmt.Sprint(b)) })
+	slices.SortFunc(rows, func(a, b billing.Assignment) int {
+		return cmp.Or(strings.Compare(a.Plate, b.Plate), strings.Compare(a.Tag, b.Tag), strings.Compare(a.Account, b.Account),
+			strings.Compare(a.Class, b.Class), cmp.Compare(a.FromMicros, b.FromMicros), cmp.Compare(a.ToMicros, b.ToMicros))
+	})
 	return rows
 }
 
