@@ -82,7 +82,8 @@ func migratePostgres(ctx context.Context, url string) error {
 	if err != nil {
 		return postgresAddressError(err)
 	}
-	locker, err := lock.NewPostgresSessionLocker()
+	// Others who migrate at once wait for this one, asking every second.
+	locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 300))
 	if err != nil {
 		return err
 	}
