@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -16,6 +17,7 @@ import (
 type pgEngine struct {
 	posters *pgxpool.Pool
 	readers *pgxpool.Pool
+	logger  *slog.Logger
 }
 
 // pgAttempts bounds how often a transaction that PostgreSQL broke off
@@ -50,7 +52,7 @@ func openPostgres(ctx context.Context, url string, opts Options) (*pgEngine, err
 		posters.Close()
 		return nil, err
 	}
-	return &pgEngine{posters: posters, readers: readers}, nil
+	return &pgEngine{posters: posters, readers: readers, logger: opts.Logger}, nil
 }
 
 // pgPool opens a pool whose connections have the settings.
@@ -110,7 +112,7 @@ func (e *pgEngine) read(ctx context.Context, fn func(session) error) error {
 }
 
 func (e *pgEngine) write(ctx context.Context, fn func(session) error) error {
-	return retry(ctx, pgAttempts, func() error {
+	return retry(ctx, e.logger, pgAttempts, func() error {
 		return pgError(pgTransact(ctx, e.posters, pgx.TxOptions{}, fn))
 	})
 }

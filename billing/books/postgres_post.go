@@ -99,7 +99,7 @@ func (e *pgEngine) lookup(ctx context.Context, ws []window, fn func(rows) error)
 // takes the locks and changes the passes, the second posts what follows from
 // what they were, the third commits.
 func (e *pgEngine) post(ctx context.Context, c *change) error {
-	return retry(ctx, pgAttempts, func() error {
+	return retry(ctx, e.logger, pgAttempts, func() error {
 		return pgError(e.postOnce(ctx, c))
 	})
 }

@@ -3,8 +3,10 @@ package books
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // session runs statements within one database transaction. Parameters are $1,
@@ -91,3 +93,22 @@ func placeholders(from, n int) string {
 // errRetry marks errors after which the whole transaction may be run again:
 // the database refused it, nothing of it stands.
 var errRetry = errors.New("the database asks to try again")
+
+// retry runs try until it does not ask for another attempt, at most so many
+// times, waiting a little longer each time.
+func retry(ctx context.Context, logger *slog.Logger, attempts int, try func() error) error {
+	for n := 1; ; n++ {
+		err := try()
+		if err == nil || !errors.Is(err, errRetry) || n == attempts {
+			return err
+		}
+		logger.WarnContext(ctx, "books: trying the transaction again", "attempt", n+1, "of", attempts, "error", err)
+		wait := time.NewTimer(time.Duration(n*n) * 5 * time.Millisecond)
+		select {
+		case <-wait.C:
+		case <-ctx.Done():
+			wait.Stop()
+			return errors.Join(err, ctx.Err())
+		}
+	}
+}

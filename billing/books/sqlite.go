@@ -5,11 +5,11 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
@@ -19,6 +19,7 @@ import (
 // a few read snapshots beside it.
 type sqliteEngine struct {
 	path             string
+	logger           *slog.Logger
 	writing, reading *sql.DB
 	// writer holds the one connection that writes; readers those that read,
 	// nil for one not opened yet. Whoever takes one puts it back.
@@ -70,7 +71,7 @@ func createSQLite(path string) (dsn string, err error) {
 	return dsn, f.Close()
 }
 
-func openSQLite(ctx context.Context, path string) (*sqliteEngine, error) {
+func openSQLite(path string, opts Options) (*sqliteEngine, error) {
 	dsn, err := sqliteDSN(path, sqlitePragmas)
 	if err != nil {
 		return nil, err
@@ -80,7 +81,7 @@ func openSQLite(ctx context.Context, path string) (*sqliteEngine, error) {
 	} else if err != nil {
 		return nil, err
 	}
-	e := &sqliteEngine{path: path, writer: make(chan *sqliteConn, 1), readers: make(chan *sqliteConn, sqliteReaders)}
+	e := &sqliteEngine{path: path, logger: opts.Logger, writer: make(chan *sqliteConn, 1), readers: make(chan *sqliteConn, sqliteReaders)}
 	if e.writing, err = sql.Open("sqlite", dsn); err != nil {
 		return nil, err
 	}
@@ -125,7 +126,7 @@ func (e *sqliteEngine) read(ctx context.Context, fn func(session) error) error {
 }
 
 func (e *sqliteEngine) write(ctx context.Context, fn func(session) error) error {
-	return retry(ctx, sqliteAttempts, func() error {
+	return retry(ctx, e.logger, sqliteAttempts, func() error {
 		return e.transact(ctx, e.writing, e.writer, "BEGIN IMMEDIATE", fn)
 	})
 }
@@ -299,22 +300,4 @@ func sqliteError(path string, err error) error {
 func isDuplicate(err error) bool {
 	var e *sqlite.Error
 	return errors.As(err, &e) && (e.Code() == sqlite3.SQLITE_CONSTRAINT_UNIQUE || e.Code() == sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY)
-}
-
-// retry runs try until it does not ask for another attempt, at most so many
-// times, waiting a little longer each time.
-func retry(ctx context.Context, attempts int, try func() error) error {
-	for n := 1; ; n++ {
-		err := try()
-		if err == nil || !errors.Is(err, errRetry) || n == attempts {
-			return err
-		}
-		wait := time.NewTimer(time.Duration(n*n) * 5 * time.Millisecond)
-		select {
-		case <-wait.C:
-		case <-ctx.Done():
-			wait.Stop()
-			return errors.Join(err, ctx.Err())
-		}
-	}
 }

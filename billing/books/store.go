@@ -44,9 +44,9 @@ type Options struct {
 	// Migrate brings the schema up to date first. Without it an old schema is
 	// refused.
 	Migrate bool
-	// Clock dates the marks on published events.
+	// Clock dates the marks on published events; nil is the machine's.
 	Clock clock.Clock
-	// Logger is told of repeated attempts.
+	// Logger is told when a transaction is tried again; nil tells nobody.
 	Logger *slog.Logger
 	// MaxPosters bounds the connections that write, and as many again read;
 	// at least as many as partitions are posted at a time. 0 means 8. SQLite
@@ -58,7 +58,6 @@ type Options struct {
 type Store struct {
 	engine engine
 	clock  clock.Clock
-	logger *slog.Logger
 	id     string
 }
 
@@ -69,6 +68,12 @@ func Open(ctx context.Context, url string, opts Options) (*Store, error) {
 	if opts.MaxPosters <= 0 {
 		opts.MaxPosters = 8
 	}
+	if opts.Clock == nil {
+		opts.Clock = clock.System{}
+	}
+	if opts.Logger == nil {
+		opts.Logger = slog.New(slog.DiscardHandler)
+	}
 	if opts.Migrate {
 		if err := Migrate(ctx, url); err != nil {
 			return nil, err
@@ -78,7 +83,7 @@ func Open(ctx context.Context, url string, opts Options) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening books: %w", err)
 	}
-	s := &Store{engine: e, clock: opts.Clock, logger: opts.Logger}
+	s := &Store{engine: e, clock: opts.Clock}
 	if err := s.start(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("opening books: %w", err), e.close())
 	}
@@ -112,7 +117,7 @@ func (s *Store) start(ctx context.Context) error {
 // openEngine picks the engine by the address.
 func openEngine(ctx context.Context, url string, opts Options) (engine, error) {
 	if path, ok := strings.CutPrefix(url, sqlitePrefix); ok {
-		return openSQLite(ctx, path)
+		return openSQLite(path, opts)
 	}
 	if isPostgres(url) {
 		return openPostgres(ctx, url, opts)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -347,14 +348,14 @@ func TestRetryIsBounded(t *testing.T) {
 		tries int
 	}{"asked to": {errRetry, 3}, "not asked to": {errors.New("broken"), 1}, "good": {nil, 1}} {
 		tries := 0
-		err := retry(context.Background(), 3, func() error { tries++; return c.err })
+		err := retry(context.Background(), slog.New(slog.DiscardHandler), 3, func() error { tries++; return c.err })
 		if tries != c.tries || !errors.Is(err, c.err) {
 			t.Errorf("%s: %d tries, %v", name, tries, err)
 		}
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	tries := 0
-	err := retry(ctx, 1000, func() error { tries++; cancel(); return errRetry })
+	err := retry(ctx, slog.New(slog.DiscardHandler), 1000, func() error { tries++; cancel(); return errRetry })
 	if tries != 1 || !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled: %d tries, %v", tries, err)
 	}
