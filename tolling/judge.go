@@ -12,7 +12,7 @@ const (
 	MarkConflict Reason = "mark-conflict"
 	// NoClass: neither registered nor measured (rule 4).
 	NoClass Reason = "no-class"
-	// NoTariff: the network has no toll for the class, facility and time (rule 4).
+	// NoTariff: the network has no toll for the class, toll point and time (rule 4).
 	NoTariff Reason = "no-tariff"
 	// WeakPlate: only plates read with a confidence below 0.90 (rule 5).
 	WeakPlate Reason = "weak-plate"
@@ -47,15 +47,16 @@ type Price struct {
 	Version, Rule string
 }
 
-// Rater rates a class at a facility at an instant (microseconds since the Unix
-// epoch); ok is false where the network has no tariff.
-type Rater func(facility, class string, micros int64) (price Price, ok bool)
+// Rater rates a class at a toll point, by its name, at an instant (microseconds
+// since the Unix epoch); ok is false where the network has no tariff.
+type Rater func(point, class string, micros int64) (price Price, ok bool)
 
 // Judge applies rules 3 to 8 to a pass. Opposite must hold every standing pass
-// of the vehicle at the facility, in another direction, whose First is less
+// of the vehicle at the pass's facility, in another direction, whose First is less
 // than turnRound before p's, or at the same instant; others do no harm. The
-// directions are judged by the caller, who knows the toll points.
-func Judge(p *Pass, facility string, opposite []*Pass, turnRound int64, rate Rater) Verdict {
+// directions are judged by the caller, who knows the toll points; the toll is
+// that of p's own toll point, as directions may differ in price.
+func Judge(p *Pass, opposite []*Pass, turnRound int64, rate Rater) Verdict {
 	v := Verdict{Class: p.Class(), Account: p.Holder.Account}
 	if p.Conflict {
 		v.Reasons = append(v.Reasons, MarkConflict)
@@ -65,7 +66,7 @@ func Judge(p *Pass, facility string, opposite []*Pass, turnRound int64, rate Rat
 		v.Reasons = append(v.Reasons, NoClass)
 	} else {
 		var ok bool
-		if price, ok = rate(facility, v.Class, p.First); !ok {
+		if price, ok = rate(p.Point, v.Class, p.First); !ok {
 			v.Reasons = append(v.Reasons, NoTariff)
 		}
 	}

@@ -141,8 +141,13 @@ func TestAddReports(t *testing.T) {
 func TestJudge(t *testing.T) {
 	good := Pass{Vehicle: Vehicle{Name: "V", Registered: true}, Point: "CHT-S", First: 1000, Last: 1000,
 		Holder: Holder{Account: "A", Class: "taxi"}, Strong: true}
-	rate := func(_, class string, _ int64) (Price, bool) {
-		return Price{Cents: 2500, Version: "v", Rule: "r"}, class != "unrated"
+	// The toll is that of the toll point, and south costs more than others.
+	rate := func(point, class string, _ int64) (Price, bool) {
+		cents := int64(800)
+		if point == "CHT-S" {
+			cents = 2500
+		}
+		return Price{Cents: cents, Version: "v", Rule: "r"}, class != "unrated"
 	}
 	north := func(first int64) []*Pass { return []*Pass{{Point: "CHT-N", First: first}} }
 	tests := []struct {
@@ -166,7 +171,7 @@ func TestJudge(t *testing.T) {
 		{"just long enough", nil, north(1000 - testTurn), Charged, nil, 2500},
 		{"the earlier one stays", nil, north(1001), Charged, nil, 2500},
 		{"at one instant the point that sorts last", nil, north(1000), Review, []Reason{TurnRound}, 0},
-		{"at one instant the point that sorts first", func(p *Pass) { p.Point = "CHT-A" }, north(1000), Charged, nil, 2500},
+		{"at one instant the point that sorts first", func(p *Pass) { p.Point = "CHT-A" }, north(1000), Charged, nil, 800},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -174,7 +179,7 @@ func TestJudge(t *testing.T) {
 			if test.change != nil {
 				test.change(&p)
 			}
-			v := Judge(&p, "CHT", test.opposite, testTurn, rate)
+			v := Judge(&p, test.opposite, testTurn, rate)
 			if v.Status != test.status || !slices.Equal(v.Reasons, test.reasons) || v.Cents != test.cents {
 				t.Errorf("got %+v", v)
 			}

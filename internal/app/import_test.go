@@ -73,7 +73,6 @@ func TestImportM06A(t *testing.T) {
 			t.Fatalf("%+v: %v", read, err)
 		}
 		point, _, _ := network.TollPoint(read.Unit)
-		p, _ := network.Point(point)
 		seqs[place{read.Unit, read.Boot}]++
 		if read.Seq != seqs[place{read.Unit, read.Boot}] || read.Boot == "" {
 			t.Errorf("unit %s boot %q: seq %d after %d", read.Unit, read.Boot, read.Seq, seqs[place{read.Unit, read.Boot}]-1)
@@ -82,7 +81,7 @@ func TestImportM06A(t *testing.T) {
 			t.Errorf("the registry does not name the vehicle of %+v: %+v", read, s)
 		}
 		tags[read.Tag]++
-		if toll, err := network.Rate(p.Facility, read.Class, read.Time()); err == nil {
+		if toll, err := network.Rate(point, read.Class, read.Time()); err == nil {
 			cents += toll.Cents
 		} else {
 			unrated++

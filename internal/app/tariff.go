@@ -41,9 +41,14 @@ type rateFlags struct {
 func newTariffRateCommand(env Env) *cobra.Command {
 	var f rateFlags
 	cmd := &cobra.Command{
-		Use:   "rate --network NETWORK {--facility F --class C --at TIME [--json] | --csv FILE}",
+		Use:   "rate --network NETWORK {--facility PLACE --class C --at TIME [--json] | --csv FILE}",
 		Short: "Say what passes cost, and why",
 		Long: `Say what a pass costs, and why, or what every pass of a CSV file costs.
+
+A facility may be named by its code, or by one of its toll points: CHT or CHT-N.
+Where the toll points of a facility differ in toll, only a toll point can be
+rated; the answer to the facility's code names them. The column facility of a
+file may hold either.
 
 The file has a header with the columns facility, class and at (further ones are
 passed over) and gives facility,class,at,amount,currency,rule in the same order,
@@ -84,7 +89,7 @@ status is then 1. Times are RFC 3339 with offset.`,
 		},
 	}
 	cmd.Flags().StringVar(&f.network, "network", "hongkong", "name or folder of the network")
-	cmd.Flags().StringVar(&f.facility, "facility", "", "facility, for instance CHT")
+	cmd.Flags().StringVar(&f.facility, "facility", "", "facility or toll point, for instance CHT or CHT-N")
 	cmd.Flags().StringVar(&f.class, "class", "", "vehicle class, for instance private_car")
 	cmd.Flags().StringVar(&f.at, "at", "", "instant of the pass, RFC 3339 with offset")
 	cmd.Flags().StringVar(&f.csv, "csv", "", "file of passes, - for standard input")

@@ -65,6 +65,27 @@ func TestTariffRateSaysAmountAndWhy(t *testing.T) {
 	}
 }
 
+// Where the directions of a facility differ in toll, a toll point is rated and
+// the facility's code is answered with the toll points to ask for.
+func TestTariffRateTakesTollPoints(t *testing.T) {
+	r := run(t, "", "tariff", "rate", "--network", "taiwan", "--facility", "03F0201S", "--class", "car", "--at", "2026-03-06T20:03:00+08:00", "--json")
+	var got map[string]string
+	if err := json.Unmarshal([]byte(r.stdout), &got); err != nil || got["facility"] != "03F0201S" || got["amount"] != "5.60" {
+		t.Errorf("%+v, %v", r, err)
+	}
+	r = run(t, "facility,class,at\n03F0201N,car,2026-03-06T20:03:00+08:00\n03F0201,car,2026-03-06T20:03:00+08:00\n01F0005S,car,2026-03-06T20:03:00+08:00\n",
+		"tariff", "rate", "--network", "taiwan", "--csv", "-")
+	lines := strings.Split(r.stdout, "\n")
+	if r.status != 1 || len(lines) != 5 || !strings.HasPrefix(lines[1], "03F0201N,car,2026-03-06T20:03:00+08:00,5.20,TWD,") ||
+		!strings.HasPrefix(lines[2], "03F0201,car,2026-03-06T20:03:00+08:00,,,") || !strings.Contains(lines[2], "03F0201N, 03F0201S") ||
+		!strings.HasPrefix(lines[3], "01F0005S,car,2026-03-06T20:03:00+08:00,1.30,TWD,") {
+		t.Errorf("%+v", r)
+	}
+	if r := run(t, "", "tariff", "rate", "--help"); !strings.Contains(r.stdout, "facility or toll point") {
+		t.Errorf("%+v", r)
+	}
+}
+
 func TestTariffExitStatus(t *testing.T) {
 	single := []string{"--facility", "CHT", "--class", "taxi", "--at", "2026-03-06T20:03:00+08:00"}
 	dir := t.TempDir()
@@ -249,7 +270,7 @@ func (w failingWriter) Write([]byte) (int, error) { return 0, w.err }
 
 func TestTariffCheck(t *testing.T) {
 	r := run(t, "", "tariff", "check")
-	if r.status != 0 || r.stderr != "" || !strings.Contains(r.stdout, "hongkong: good") || !strings.Contains(r.stdout, "72 units") || !strings.Contains(r.stdout, "taiwan: good") || !strings.Contains(r.stdout, "01F0155") || !strings.Contains(r.stdout, "Freeway Bureau") {
+	if r.status != 0 || r.stderr != "" || !strings.Contains(r.stdout, "hongkong: good") || !strings.Contains(r.stdout, "72 units") || !strings.Contains(r.stdout, "taiwan: good") || !strings.Contains(r.stdout, "without any toll: 01F0155 01F0339N ") || !strings.Contains(r.stdout, "Freeway Bureau") {
 		t.Errorf("%+v", r)
 	}
 	dir := copyNetwork(t, "hongkong", func(file, text string) string {

@@ -37,8 +37,9 @@ type Network interface {
 	rsu.Roadside
 	// Point returns a toll point by name.
 	Point(name string) (tolling.TollPoint, bool)
-	// Rate returns the toll, or an error where there is no tariff.
-	Rate(facility, class string, at time.Time) (tariff.Toll, error)
+	// Rate returns the toll at a toll point, or an error where there is no
+	// tariff.
+	Rate(point, class string, at time.Time) (tariff.Toll, error)
 	// GapMicros and TurnRoundMicros are the limits of rules 2 and 6.
 	GapMicros() int64
 	TurnRoundMicros() int64

@@ -87,8 +87,8 @@ func (t *table) puts(horizon int64) ([]passage.Item, error) {
 }
 
 // rate is the tolling.Rater of the network.
-func (t *table) rate(facility, class string, micros int64) (tolling.Price, bool) {
-	toll, err := t.Network.Rate(facility, class, time.UnixMicro(micros))
+func (t *table) rate(point, class string, micros int64) (tolling.Price, bool) {
+	toll, err := t.Network.Rate(point, class, time.UnixMicro(micros))
 	if err != nil {
 		return tolling.Price{}, false
 	}

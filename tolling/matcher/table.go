@@ -398,7 +398,7 @@ func (t *table) judge(ctx context.Context) error {
 		for _, p := range r.passes {
 			h := t.byID[p.ID]
 			if h.changed || p.First >= r.changedFrom && p.First < r.changedTo+turn {
-				t.sentence(h, k.Facility, r.passes)
+				t.sentence(h, r.passes)
 			}
 		}
 	}
@@ -406,8 +406,8 @@ func (t *table) judge(ctx context.Context) error {
 }
 
 // sentence judges one pass and marks it changed if the verdict is another one.
-func (t *table) sentence(h *held, facility string, passes []*tolling.Pass) {
-	verdict := tolling.Judge(h.Pass, facility, t.opposite(h.Pass, passes), t.Network.TurnRoundMicros(), t.rate)
+func (t *table) sentence(h *held, passes []*tolling.Pass) {
+	verdict := tolling.Judge(h.Pass, t.opposite(h.Pass, passes), t.Network.TurnRoundMicros(), t.rate)
 	if h.decision != nil {
 		verdict = decided(h, verdict)
 	}

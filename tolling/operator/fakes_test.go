@@ -97,11 +97,17 @@ func (fakeBasis) Basis(p billing.Pass) string { return fmt.Sprint("basis of ", p
 
 type fakeNetwork struct{}
 
-func (fakeNetwork) Rate(facility, class string, at time.Time) (tariff.Toll, error) {
-	if facility == "XXX" {
-		return tariff.Toll{}, &tariff.NoTariffError{Facility: facility, Class: class, At: at, Reason: "none yet"}
+func (fakeNetwork) Rate(point, class string, at time.Time) (tariff.Toll, error) {
+	switch point {
+	case "CHT-N":
+		return tariff.Toll{Cents: 2500, Version: "v1", Rule: point + " " + class}, nil
+	case "CHT-S":
+		return tariff.Toll{Cents: 2600, Version: "v1", Rule: point + " " + class}, nil
+	case "XXX-N":
+		return tariff.Toll{}, &tariff.NoTariffError{Place: point, Class: class, At: at, Reason: "none yet"}
+	default:
+		return tariff.Toll{}, &tariff.UnknownError{Kind: "facility", Name: point, Network: "test", Known: []string{"CHT"}}
 	}
-	return tariff.Toll{Cents: 2500, Version: "v1", Rule: facility + " " + class}, nil
 }
 func (fakeNetwork) KnowsClass(class string) bool { return class == "taxi" || class == "lgv" }
 func (fakeNetwork) Classes() []string            { return []string{"taxi", "lgv"} }

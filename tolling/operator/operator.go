@@ -83,8 +83,9 @@ type Basis interface {
 
 // Network is what is needed of the tariff; *tariff.Network is one.
 type Network interface {
-	// Rate errors: *tariff.UnknownError, *tariff.NoTariffError.
-	Rate(facility, class string, at time.Time) (tariff.Toll, error)
+	// Rate returns the toll at a toll point. Errors: *tariff.UnknownError,
+	// *tariff.NoTariffError.
+	Rate(point, class string, at time.Time) (tariff.Toll, error)
 	KnowsClass(class string) bool
 	Classes() []string
 	Zone() *time.Location

@@ -226,8 +226,10 @@ func (a *API) checkTexts(d billing.Decision, r ruling) error {
 // price sets what is owed: the tariff's toll, or where there is no tariff the
 // amount that the person gives, with a note that says why.
 func (a *API) price(d *billing.Decision, p billing.Pass, r ruling) error {
-	toll, err := a.Network.Rate(p.Facility, d.Class, time.UnixMicro(p.FirstMicros))
+	toll, err := a.Network.Rate(p.TollPoint, d.Class, time.UnixMicro(p.FirstMicros))
 	var none *tariff.NoTariffError
+	// The network may have lost the toll point since the pass.
+	var unknown *tariff.UnknownError
 	switch {
 	case err == nil && r.Amount == nil:
 		d.AmountCents, d.Rule = toll.Cents, ruleOf(toll)
@@ -239,10 +241,10 @@ func (a *API) price(d *billing.Decision, p billing.Pass, r ruling) error {
 		}
 		d.AmountCents, d.Rule = toll.Cents, ruleOf(toll)
 		return nil
-	case !errors.As(err, &none):
+	case !errors.As(err, &none) && !errors.As(err, &unknown):
 		return fmt.Errorf("rating the pass: %w", err)
 	case r.Amount == nil:
-		return web.BadField("/amount", "there is "+none.Error()+"; give the amount, and a note that says why")
+		return web.BadField("/amount", "the pass cannot be rated: "+err.Error()+"; give the amount, and a note that says why")
 	case strings.TrimSpace(r.Note) == "":
 		return web.BadField("/note", "an amount without a tariff needs a note that says where it comes from")
 	}

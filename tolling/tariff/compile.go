@@ -11,9 +11,31 @@ type compiler struct {
 	l      *loader
 	file   string
 	groups map[groupKey]*tollGroup
+	// split holds, by version, facility and class, the first group of one of
+	// the facility's toll points.
+	split map[groupKey]*tollGroup
 	// shared holds each layout of a day once: most are one flat slot.
 	shared map[[minutesPerDay]uint16]*[minutesPerDay]uint16
 	slots  int
+}
+
+// findSplits notes which classes of a facility are given by toll point, and
+// complains where the same version gives them for the whole facility too.
+func (c *compiler) findSplits(order []*tollGroup) {
+	for _, g := range order {
+		if g.pair.place == g.facility {
+			continue
+		}
+		key := groupKey{g.version, pair{g.facility, g.pair.class}}
+		if c.split[key] != nil {
+			continue
+		}
+		c.split[key] = g
+		if whole := c.groups[key]; whole != nil {
+			c.l.bad.add(c.file, g.line, "%s is of one toll point, and line %d gives %s for the whole of %s; within a version give a class either by facility or by toll point",
+				c.name(g), whole.line, g.pair.class, g.facility)
+		}
+	}
 }
 
 // compile fills the group's days, or marks the group broken.
@@ -177,10 +199,17 @@ func (c *compiler) findBases(g *tollGroup, bases map[string]*tollGroup) {
 		if r.of == "" {
 			continue
 		}
-		base := c.groups[groupKey{g.version, pair{g.pair.facility, r.of}}]
+		whole := groupKey{g.version, pair{g.facility, r.of}}
+		base := c.groups[groupKey{g.version, pair{g.pair.place, r.of}}]
+		if base == nil {
+			base = c.groups[whole]
+		}
 		switch {
+		case base == nil && g.pair.place == g.facility && c.split[whole] != nil:
+			c.l.bad.add(c.file, r.line, "%d%% of %s: version %s gives %s by toll point at %s (line %d); write this row for each toll point too",
+				r.percent, r.of, c.l.n.versions[g.version].Name, r.of, g.facility, c.split[whole].line)
 		case base == nil:
-			c.l.bad.add(c.file, r.line, "%d%% of %s: version %s has no toll for %s at %s; add its rows to this version", r.percent, r.of, c.l.n.versions[g.version].Name, r.of, g.pair.facility)
+			c.l.bad.add(c.file, r.line, "%d%% of %s: version %s has no toll for %s at %s; add its rows to this version", r.percent, r.of, c.l.n.versions[g.version].Name, r.of, g.pair.place)
 		case base.percentages():
 			c.l.bad.add(c.file, r.line, "%d%% of %s: that is itself a percentage; name the class whose amounts are given", r.percent, r.of)
 		default:
@@ -223,7 +252,7 @@ func (c *compiler) day(g *tollGroup, kind int, rows []int, bases map[string]*tol
 // amounts adds the slots of a row that gives amounts.
 func (c *compiler) amounts(d *day, g *tollGroup, r *tollRow) {
 	length := r.until - r.from
-	rule := fmt.Sprintf("%s %s, %s %s: %s", g.pair.facility, g.pair.class, dayTypes[r.days].name, r.times(), FormatAmount(r.toll))
+	rule := fmt.Sprintf("%s %s, %s %s: %s", g.pair.place, g.pair.class, dayTypes[r.days].name, r.times(), FormatAmount(r.toll))
 	if r.every > 0 {
 		length = r.every
 		rule += fmt.Sprintf(" and %s every %d minutes", signed(r.step), r.every)
@@ -260,13 +289,13 @@ func (c *compiler) percent(d *day, g *tollGroup, r *tollRow, base *day, inexact 
 		if dayTypes[r.days].name != "all" {
 			s.toll.DayType = dayTypes[r.days].name
 		}
-		s.toll.Rule = fmt.Sprintf("%s %s, %s %s: %d%% of %s; %s", g.pair.facility, g.pair.class, dayTypes[r.days].name, r.times(), r.percent, r.of, b.toll.Rule)
+		s.toll.Rule = fmt.Sprintf("%s %s, %s %s: %d%% of %s; %s", g.pair.place, g.pair.class, dayTypes[r.days].name, r.times(), r.percent, r.of, b.toll.Rule)
 		d.slots = append(d.slots, s)
 	}
 }
 
 func (c *compiler) name(g *tollGroup) string {
-	return c.l.n.versions[g.version].Name + " " + g.pair.facility + " " + g.pair.class
+	return c.l.n.versions[g.version].Name + " " + g.pair.place + " " + g.pair.class
 }
 
 func signed(cents int64) string {

@@ -1,8 +1,10 @@
 package tariff
 
 import (
+	"cmp"
 	"fmt"
 	"io"
+	"reflect"
 	"slices"
 	"sort"
 	"strconv"
@@ -37,7 +39,9 @@ type ItemChange struct {
 // TollChange says how the tolls of a facility and class differ during a time.
 type TollChange struct {
 	Facility string `json:"facility"`
-	Class    string `json:"class"`
+	// TollPoint is empty where all toll points of the facility differ alike.
+	TollPoint string `json:"toll_point,omitempty"`
+	Class     string `json:"class"`
 	// From is the instant from which the networks differ so; Until is the
 	// instant at which that ends, empty if it does not end.
 	From  string `json:"from"`
@@ -183,14 +187,68 @@ func diffTolls(before, after *Network) []TollChange {
 			}
 		}
 	}
+	points := map[string][]string{}
+	for _, p := range after.points {
+		points[p.Facility] = append(points[p.Facility], p.Name)
+	}
+	for _, p := range before.points {
+		if _, still := after.pointIndex[p.Name]; !still {
+			points[p.Facility] = append(points[p.Facility], p.Name)
+		}
+	}
 	var changes []TollChange
 	for _, p := range pairs {
-		changes = append(changes, diffPair(p, before.plans[p], after.plans[p], after.settings.zone)...)
+		changes = append(changes, diffFacility(p, points[p.place], before, after)...)
 	}
 	return changes
 }
 
-func diffPair(p pair, before, after []plan, zone *time.Location) []TollChange {
+// diffFacility compares the tolls at the toll points of a facility, and gives
+// those of the facility where they differ alike. A toll point that only one
+// network has is compared with its facility in the other: that it was added
+// or removed is told by itself and changes no toll.
+func diffFacility(p pair, points []string, before, after *Network) []TollChange {
+	if len(points) == 0 {
+		return diffPair(p.place, p.class, before.plans[p], after.plans[p], after.settings.zone)
+	}
+	atPoint := func(n *Network, point string) []plan {
+		if plans, ok := n.plans[pair{point, p.class}]; ok {
+			return plans
+		}
+		return n.plans[p]
+	}
+	type followed struct{ before, after *plan } // the first of the plans, nil if there are none
+	first := func(plans []plan) *plan {
+		if len(plans) == 0 {
+			return nil
+		}
+		return &plans[0]
+	}
+	known := map[followed][]TollChange{} // toll points that follow the same rows need one look
+	var alike, apart []TollChange
+	differ := false
+	for i, point := range points {
+		was, is := atPoint(before, point), atPoint(after, point)
+		key := followed{first(was), first(is)}
+		if _, ok := known[key]; !ok {
+			known[key] = diffPair(p.place, p.class, was, is, after.settings.zone)
+		}
+		if i == 0 {
+			alike = known[key]
+		}
+		differ = differ || !reflect.DeepEqual(known[key], alike)
+		for _, change := range known[key] {
+			change.TollPoint = point
+			apart = append(apart, change)
+		}
+	}
+	if differ {
+		return apart
+	}
+	return alike
+}
+
+func diffPair(facility, class string, before, after []plan, zone *time.Location) []TollChange {
 	var instants []int64
 	for _, plans := range [][]plan{before, after} {
 		for _, plan := range plans {
@@ -214,7 +272,7 @@ func diffPair(p pair, before, after []plan, zone *time.Location) []TollChange {
 			from := time.Unix(instant, 0).In(zone).Format(time.RFC3339)
 			end(from)
 			for _, c := range stretch {
-				c.Facility, c.Class, c.From = p.facility, p.class, from
+				c.Facility, c.Class, c.From = facility, class, from
 				running = append(running, c)
 			}
 			runningText = text
@@ -279,7 +337,7 @@ func diffMinutes(before, after *plan, kind int) []MinuteRange {
 const noAmount = -1
 
 func amountAt(p *plan, kind, minute int) int64 {
-	if p == nil {
+	if p == nil || p.days[kind] == nil {
 		return noAmount
 	}
 	d := p.days[kind]
@@ -322,7 +380,7 @@ func (d Difference) WriteText(w io.Writer) error {
 		if c.Until != "" {
 			until = " until " + c.Until
 		}
-		fmt.Fprintf(&b, "  %s %s, %s, from %s%s\n", c.Facility, c.Class, c.Days, c.From, until)
+		fmt.Fprintf(&b, "  %s %s, %s, from %s%s\n", cmp.Or(c.TollPoint, c.Facility), c.Class, c.Days, c.From, until)
 		for _, m := range c.Minutes {
 			fmt.Fprintf(&b, "    %s-%s  %s -> %s\n", m.From, m.Until, m.Old, m.New)
 		}

@@ -166,7 +166,7 @@ func TestHongKongPublishedPointsAndVersionBoundaries(t *testing.T) {
 		toll, err := n.Rate(c.facility, c.class, at(t, c.at))
 		var no *tariff.NoTariffError
 		if c.cents == none {
-			if !errors.As(err, &no) || no.Reason == "" || no.Facility != c.facility || no.Class != c.class {
+			if !errors.As(err, &no) || no.Reason == "" || no.Place != c.facility || no.Class != c.class {
 				t.Errorf("%s %s at %s: %+v, %v; want a *NoTariffError with its reason", c.facility, c.class, c.at, toll, err)
 			}
 			continue
@@ -315,19 +315,37 @@ func BenchmarkRate(b *testing.B) {
 	n := open(b, "hongkong")
 	when := at(b, "2026-03-06T08:03:30.5Z")
 	classes := n.Classes()
-	b.ReportAllocs()
-	var sum int64
-	i := 0
-	for b.Loop() {
-		toll, err := n.Rate("WHC", classes[i%len(classes)], when.Add(time.Duration(i%100_000)*time.Second))
-		if err != nil {
-			b.Fatal(err)
-		}
-		sum += toll.Cents
-		i++
+	for _, place := range []string{"WHC", "WHC-N"} {
+		b.Run(place, func(b *testing.B) {
+			b.ReportAllocs()
+			var sum int64
+			i := 0
+			for b.Loop() {
+				toll, err := n.Rate(place, classes[i%len(classes)], when.Add(time.Duration(i%100_000)*time.Second))
+				if err != nil {
+					b.Fatal(err)
+				}
+				sum += toll.Cents
+				i++
+			}
+			if sum == 0 {
+				b.Fatal("nothing was rated")
+			}
+		})
 	}
-	if sum == 0 {
-		b.Fatal("nothing was rated")
+}
+
+func TestRatingDoesNotAllocate(t *testing.T) {
+	n := open(t, "hongkong")
+	when := at(t, "2026-03-06T08:03:30.5Z")
+	for _, place := range []string{"WHC", "WHC-N"} {
+		if a := testing.AllocsPerRun(100, func() {
+			if _, err := n.Rate(place, "taxi", when); err != nil {
+				t.Error(err)
+			}
+		}); a != 0 {
+			t.Errorf("rating at %s allocates %v times", place, a)
+		}
 	}
 }
 

@@ -282,6 +282,9 @@ func (l *loader) readPoints() {
 		if !l.newName(s, row, name, has(n.pointIndex, name)) {
 			continue
 		}
+		if has(l.facilities, name) {
+			l.bad.add(s.file, row.line, "%s is a facility too, and a toll row could mean either; give the toll point another name, like %s-%s", name, name, direction)
+		}
 		if l.facilities != nil && !has(l.facilities, facility) {
 			l.bad.add(s.file, row.line, "toll point %s is at facility %q, which %s does not have; add it there or mend the code", name, facility, facilitiesFile)
 		}

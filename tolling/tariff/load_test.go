@@ -158,15 +158,23 @@ func TestMistakesAreNamed(t *testing.T) {
 			files[file] = strings.Replace(files[file], old, new, 1)
 		}
 	}
-	add := func(file, rows string) func(map[string]string) {
-		return func(files map[string]string) { files[file] += rows }
+	add := func(fileAndRows ...string) func(map[string]string) {
+		return func(files map[string]string) {
+			for i := 0; i < len(fileAndRows); i += 2 {
+				files[fileAndRows[i]] += fileAndRows[i+1]
+			}
+		}
 	}
 	const flat = "v1,R1,car,all,00:00,24:00,10,,\n"
 	for name, c := range map[string]struct {
 		change func(map[string]string)
 		want   string // file:line... of the only problem
 	}{
-		"unknown facility":    {add("tolls.csv", "v1,R9,car,all,00:00,24:00,10,,\n"), `tolls.csv:8: unknown facility "R9"`},
+		"unknown facility":    {add("tolls.csv", "v1,R9,car,all,00:00,24:00,10,,\n"), `tolls.csv:8: unknown facility or toll point "R9"`},
+		"unknown toll point":  {add("tolls.csv", "v1,R1-W,car,all,00:00,24:00,10,,\n"), `tolls.csv:8: unknown facility or toll point "R1-W"`},
+		"whole and part":      {add("tolls.csv", "v1,R1-S,car,all,00:00,24:00,10,,\nv1,R1-N,car,all,00:00,24:00,10,,\n"), "tolls.csv:8: v1 R1-S car is of one toll point, and line 2 gives car for the whole of R1"},
+		"base by toll point":  {add("tolls.csv", "v1,R1-S,cycle,all,00:00,24:00,1,,\n"+"v3,R1-N,car,all,00:00,24:00,10,,\nv3,R1,cycle,all,00:00,24:00,50% of car,,\n", "versions.csv", "v3,2026-07-01T00:00:00+08:00,x\n"), "tolls.csv:10: 50% of car: version v3 gives car by toll point at R1 (line 9)"},
+		"base at another":     {add("tolls.csv", "v3,R1-N,car,all,00:00,24:00,10,,\nv3,R1-S,cycle,all,00:00,24:00,50% of car,,\n", "versions.csv", "v3,2026-07-01T00:00:00+08:00,x\n"), "tolls.csv:9: 50% of car: version v3 has no toll for car at R1-S"},
 		"unknown class":       {add("tolls.csv", "v1,R1,tram,all,00:00,24:00,10,,\n"), `tolls.csv:8: unknown class "tram"`},
 		"unknown version":     {add("tolls.csv", "v9,R1,car,all,00:00,24:00,10,,\n"), `tolls.csv:8: unknown version "v9"`},
 		"unknown base":        {replace("tolls.csv", "of car", "of tram"), `tolls.csv:7: unknown class "tram"`},
@@ -222,6 +230,7 @@ func TestMistakesAreNamed(t *testing.T) {
 		"forgotten year":      {replace("network.csv", "2026-12-31", "2027-12-31"), "holidays.csv: has no holiday in 2027"},
 		"half known":          {replace("network.csv", "holidays_until,2026-12-31\n", ""), `network.csv: holidays_until: "" is not a date`},
 		"point of nowhere":    {replace("toll_points.csv", "R1-S,R1", "R1-S,R2"), `toll_points.csv:3: toll point R1-S is at facility "R2"`},
+		"point is facility":   {replace("toll_points.csv", "R1-S,", "R1,"), "toll_points.csv:3: R1 is a facility too"},
 		"point twice":         {replace("toll_points.csv", "R1-S", "R1-N"), "toll_points.csv:3: R1-N is already"},
 		"bad name":            {replace("classes.csv", "cycle,", "a b,"), `classes.csv:3: "a b" is not a name`},
 		"bad degrees":         {replace("facilities.csv", "22.5", "122.5"), "facilities.csv:2: lat \"122.5\""},
@@ -373,6 +382,7 @@ func FuzzLoad(f *testing.F) {
 	names := []string{"network.csv", "classes.csv", "facilities.csv", "toll_points.csv", "holidays.csv", "versions.csv", "tolls.csv"}
 	s := small()
 	f.Add(s[names[0]], s[names[1]], s[names[2]], s[names[3]], s[names[4]], s[names[5]], s[names[6]])
+	f.Add(s[names[0]], s[names[1]], s[names[2]], s[names[3]], s[names[4]], s[names[5]], strings.NewReplacer("v2,R1,", "v2,R1-S,").Replace(s[names[6]]))
 	f.Add("\ufeffkey,value\r\n", "", "facility,name_en,name_zh,lat,lon\n\"", "\xff", "date\n2026-01-01", "version,begins,source\na,b", "toll\n40% of car")
 	var texts []string
 	for _, file := range names {
@@ -402,11 +412,18 @@ func FuzzLoad(f *testing.F) {
 			return
 		}
 		var no *tariff.NoTariffError
+		var places []string
 		for _, facility := range n.Facilities() {
+			places = append(places, facility.Code)
+		}
+		for _, point := range n.Points() {
+			places = append(places, point.Name)
+		}
+		for _, place := range places {
 			for _, class := range n.Classes() {
 				for _, v := range n.Versions() {
 					for _, shift := range []time.Duration{-time.Microsecond, 0, 11*time.Hour + 31*time.Minute, 60 * time.Hour} {
-						toll, err := n.Rate(facility.Code, class, v.Begins.Add(shift))
+						toll, err := n.Rate(place, class, v.Begins.Add(shift))
 						if err != nil && !errors.As(err, &no) {
 							t.Fatal(err)
 						}

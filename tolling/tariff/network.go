@@ -7,7 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
-	"sort"
+	"slices"
 	"strconv"
 	"time"
 	_ "time/tzdata" // the zone must be known on machines without zone files
@@ -92,8 +92,9 @@ type Network struct {
 	pointIndex map[string]int
 	units      map[string]int // unit to its toll point's place in points
 	versions   []Version
-	// plans holds every pair of a facility and a class of the network, also
-	// those without any toll.
+	// plans holds every pair of a facility or toll point and a class of the
+	// network, also those without any toll. Places that follow the same rows
+	// share one slice.
 	plans map[pair][]plan
 	rows  int
 }
@@ -117,7 +118,9 @@ type point struct {
 	label Label
 }
 
-type pair struct{ facility, class string }
+// pair is a place, that is a facility's code or a toll point's name (none is
+// both), and a class.
+type pair struct{ place, class string }
 
 // Name returns the network's own name, for instance "hongkong".
 func (n *Network) Name() string { return n.settings.name }
@@ -247,22 +250,24 @@ func (n *Network) HolidaysKnown() (from, until string) {
 // TollRows returns the number of rows in the network's toll table.
 func (n *Network) TollRows() int { return n.rows }
 
-// WithoutTolls returns the facilities, sorted, that have no toll for any class
-// at any time.
+// WithoutTolls returns the facilities that have no toll for any class at any
+// time, and of the other facilities the toll points that have none; sorted.
 func (n *Network) WithoutTolls() []string {
-	tolled := map[string]bool{}
-	for p, plans := range n.plans {
-		if len(plans) > 0 {
-			tolled[p.facility] = true
-		}
+	tolled := func(place string) bool {
+		return slices.ContainsFunc(n.classes, func(c class) bool { return len(n.plans[pair{place, c.name}]) > 0 })
 	}
 	var without []string
 	for _, f := range n.facilities {
-		if !tolled[f.Code] {
+		if !tolled(f.Code) {
 			without = append(without, f.Code)
 		}
 	}
-	sort.Strings(without)
+	for _, p := range n.points {
+		if tolled(p.Facility) && !tolled(p.Name) {
+			without = append(without, p.Name)
+		}
+	}
+	slices.Sort(without)
 	return without
 }
 

@@ -28,7 +28,8 @@ var dayTypes = [...]struct {
 	{"sun_gh", [dayKinds]bool{false, false, true}},
 }
 
-// plan is the tolls of one facility and class in one version.
+// plan is the tolls of one place and class from an instant on. Its days are
+// all nil where they differ between a facility's toll points.
 type plan struct {
 	begins int64 // seconds since the Unix epoch
 	days   [dayKinds]*day
@@ -55,18 +56,20 @@ type calendar struct {
 	kinds       []uint8
 }
 
-// Rate returns the toll of a vehicle class at a facility at an instant; the
-// instant is cut to the minute in the network's zone here. Errors:
-// *UnknownError for a facility or class that the network does not have,
-// *NoTariffError where it has no toll for them at the instant.
-func (n *Network) Rate(facility, class string, at time.Time) (Toll, error) {
-	plans, ok := n.plans[pair{facility, class}]
+// Rate returns the toll of a vehicle class at a place at an instant; the
+// place is a toll point's name, or a facility's code if its toll points do not
+// differ; the instant is cut to the minute in the network's zone here. Errors:
+// *UnknownError for a place or class that the network does not have,
+// *NoTariffError where it has no toll for them at the instant, or one that
+// differs between the facility's toll points, which it then names.
+func (n *Network) Rate(place, class string, at time.Time) (Toll, error) {
+	plans, ok := n.plans[pair{place, class}]
 	if !ok {
-		return Toll{}, n.unknown(facility, class)
+		return Toll{}, n.unknown(place, class)
 	}
 	today, minute := localMinute(at, n.settings.zone)
 	if n.calendar.needed && today > n.calendar.last {
-		return Toll{}, n.noTariff(facility, class, at, "general holidays are known only until "+n.settings.holidaysUntil+"; extend holidays.csv and holidays_until")
+		return Toll{}, n.noTariff(place, class, at, "general holidays are known only until "+n.settings.holidaysUntil+"; extend holidays.csv and holidays_until")
 	}
 	seconds := at.Unix()
 	i := len(plans) - 1
@@ -78,7 +81,7 @@ func (n *Network) Rate(facility, class string, at time.Time) (Toll, error) {
 		if len(plans) > 0 {
 			reason = "the first toll for them begins " + time.Unix(plans[0].begins, 0).In(n.settings.zone).Format(time.RFC3339)
 		}
-		return Toll{}, n.noTariff(facility, class, at, reason)
+		return Toll{}, n.noTariff(place, class, at, reason)
 	}
 	kind, known := weekday, true
 	if n.calendar.needed {
@@ -87,28 +90,42 @@ func (n *Network) Rate(facility, class string, at time.Time) (Toll, error) {
 		}
 	}
 	d := plans[i].days[kind]
+	if d == nil {
+		return Toll{}, n.noTariff(place, class, at, "its toll points differ; ask for one of "+someOf(n.pointsOf(place)))
+	}
 	s := &d.slots[d.ofMinute[minute]]
 	if s.typed && !known {
-		return Toll{}, n.noTariff(facility, class, at, "its toll depends on general holidays, which are known only from "+n.settings.holidaysFrom)
+		return Toll{}, n.noTariff(place, class, at, "its toll depends on general holidays, which are known only from "+n.settings.holidaysFrom)
 	}
 	return s.toll, nil
 }
 
-func (n *Network) noTariff(facility, class string, at time.Time, reason string) error {
-	return &NoTariffError{Facility: facility, Class: class, At: at.In(n.settings.zone), Reason: reason}
+func (n *Network) noTariff(place, class string, at time.Time, reason string) error {
+	return &NoTariffError{Place: place, Class: class, At: at.In(n.settings.zone), Reason: reason}
 }
 
-func (n *Network) unknown(facility, class string) error {
+func (n *Network) unknown(place, class string) error {
 	codes := make([]string, len(n.facilities))
-	found := false
+	_, found := n.pointIndex[place]
 	for i, f := range n.facilities {
 		codes[i] = f.Code
-		found = found || f.Code == facility
+		found = found || f.Code == place
 	}
 	if !found {
-		return &UnknownError{Kind: "facility", Name: facility, Network: n.Name(), Known: codes}
+		return &UnknownError{Kind: "facility", Name: place, Network: n.Name(), Known: codes}
 	}
 	return &UnknownError{Kind: "class", Name: class, Network: n.Name(), Known: n.Classes()}
+}
+
+// pointsOf returns the names of a facility's toll points, sorted.
+func (n *Network) pointsOf(facility string) []string {
+	var names []string
+	for _, p := range n.points {
+		if p.Facility == facility {
+			names = append(names, p.Name)
+		}
+	}
+	return names
 }
 
 // localMinute returns the local day, counted from 1970-01-01, and the minute

@@ -49,7 +49,7 @@ func TestTaiwanMatchesThePriceList(t *testing.T) {
 		if !ok || p.Direction != row["方向"] {
 			t.Fatalf("gantry %s: %+v, %v", code, p, ok)
 		}
-		if p.Facility != code[:len(code)-1] && p.Facility != code {
+		if p.Facility != code[:len(code)-1] {
 			t.Errorf("gantry %s is at facility %s", code, p.Facility)
 		}
 		if label, _ := n.PointLabel(code); label.Zh != row["國道別"]+" "+row["起點交流道"]+"－"+row["迄點交流道"] || label.En == "" {
@@ -61,7 +61,7 @@ func TestTaiwanMatchesThePriceList(t *testing.T) {
 		for class, column := range map[string]string{"car": "小型車牌價", "truck": "大型車牌價", "trailer": "聯結車牌價"} {
 			want := decimal.RequireFromString(row[column]).Shift(2).IntPart()
 			for _, when := range times {
-				toll, err := n.Rate(p.Facility, class, at(t, when))
+				toll, err := n.Rate(code, class, at(t, when))
 				if err != nil || toll.Cents != want || toll.DayType != "all" {
 					t.Fatalf("%s %s at %s: %+v, %v; want %d", code, class, when, toll, err, want)
 				}
@@ -89,11 +89,10 @@ func TestTaiwanUnlistedGantriesHaveNoTariff(t *testing.T) {
 		for _, passage := range strings.Split(strings.Split(strings.TrimSpace(line), ",")[7], "; ") {
 			_, gantry, _ := strings.Cut(passage, "+")
 			passages++
-			p, ok := n.Point(gantry)
-			if !ok {
+			if _, ok := n.Point(gantry); !ok {
 				t.Fatalf("recorded gantry %s is no toll point", gantry)
 			}
-			_, err := n.Rate(p.Facility, "car", at(t, "2019-08-30T08:00:00+08:00"))
+			_, err := n.Rate(gantry, "car", at(t, "2019-08-30T08:00:00+08:00"))
 			var no *tariff.NoTariffError
 			if listed[gantry] != (err == nil) || err != nil && !errors.As(err, &no) {
 				t.Errorf("gantry %s, listed %v: %v", gantry, listed[gantry], err)
@@ -111,6 +110,42 @@ func TestTaiwanUnlistedGantriesHaveNoTariff(t *testing.T) {
 	}
 	if _, err := n.Rate("01F0005", "car", at(t, "2018-12-31T23:59:59.999999+08:00")); err == nil {
 		t.Error("there is a toll before the first version")
+	}
+}
+
+// The two gantries of a place are one facility also where their prices differ
+// (rule 6 relates them), and then the facility by itself has no price.
+func TestTaiwanDirectionsMayDiffer(t *testing.T) {
+	n := open(t, "taiwan")
+	when := at(t, "2026-02-17T12:00:00+08:00")
+	for point, want := range map[string]struct {
+		facility string
+		cents    int64
+		rule     string
+	}{
+		"03F0201N": {"03F0201", 520, "03F0201N car, all 00:00-24:00: 5.20"},
+		"03F0201S": {"03F0201", 560, "03F0201S car, all 00:00-24:00: 5.60"},
+		"01F0339S": {"01F0339", 160, "01F0339S car, all 00:00-24:00: 1.60"},
+		"01F0005S": {"01F0005", 130, "01F0005 car, all 00:00-24:00: 1.30"}, // its facility's row
+	} {
+		p, _ := n.Point(point)
+		toll, err := n.Rate(point, "car", when)
+		if err != nil || p.Facility != want.facility || toll.Cents != want.cents || toll.Rule != want.rule {
+			t.Errorf("%s at %s: %+v, %v", point, p.Facility, toll, err)
+		}
+	}
+	for place, says := range map[string]string{
+		"03F0201":  "its toll points differ; ask for one of 03F0201N, 03F0201S",
+		"01F0339":  "its toll points differ; ask for one of 01F0339N, 01F0339S",
+		"01F0339N": "no toll for them at any time",
+	} {
+		var no *tariff.NoTariffError
+		if _, err := n.Rate(place, "car", when); !errors.As(err, &no) || no.Place != place || !strings.Contains(no.Reason, says) {
+			t.Errorf("%s: %v", place, err)
+		}
+	}
+	if got := strings.Join(n.WithoutTolls(), " "); got != "01F0155 01F0339N 01F0509 01F1725 01F3525" {
+		t.Errorf("without tolls: %s", got)
 	}
 }
 

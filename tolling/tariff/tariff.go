@@ -6,9 +6,11 @@
 // (docs/networks.md describes every column). Those of Hong Kong and of Taiwan
 // are embedded in the binary; any folder can stand in for them (Open).
 //
-// Rules. Each facility and class follows the latest version begun at the
-// instant that has rows for the two: a version needs to name only what it
-// changes. A version begins at an instant; minutes, weekdays and holidays are
+// Rules. A row holds for a facility, which is for all its toll points, or for
+// one toll point of it; within one version a facility's class is given in one
+// of the two ways. Each toll point and class follows the latest version begun
+// at the instant that has rows for the point or for its facility: a version
+// needs to name only what it changes. A version begins at an instant; minutes, weekdays and holidays are
 // those of the network's zone. The toll is that of the minute in which the
 // instant falls. A network with day types has known holidays from a first to
 // a last day: past the last one nothing is rated, flat tolls included, since
@@ -31,7 +33,7 @@ import (
 )
 
 // Toll is the answer to a rating question: what a vehicle of a class owes at
-// a facility at an instant, and why. Its strings are made once, when the
+// a place at an instant, and why. Its strings are made once, when the
 // network is loaded.
 type Toll struct {
 	// Cents is the toll in the currency's hundredths.
@@ -46,20 +48,22 @@ type Toll struct {
 }
 
 // NoTariffError says that the network has no toll for a question, and why:
-// before its first version, past its last known holiday year, or no row.
+// before its first version, past its last known holiday year, no row, or rows
+// that differ between the toll points of the facility asked for.
 type NoTariffError struct {
-	Facility, Class string
-	At              time.Time
-	Reason          string
+	// Place is the facility's code or toll point's name, as asked.
+	Place, Class string
+	At           time.Time
+	Reason       string
 }
 
 func (e *NoTariffError) Error() string {
-	return "no tariff for " + e.Class + " at " + e.Facility + " at " + e.At.Format(time.RFC3339) + ": " + e.Reason
+	return "no tariff for " + e.Class + " at " + e.Place + " at " + e.At.Format(time.RFC3339) + ": " + e.Reason
 }
 
 // UnknownError says that the network does not have what a question names.
 type UnknownError struct {
-	// Kind is "facility" or "class".
+	// Kind is "facility", also where a toll point would do, or "class".
 	Kind string
 	// Name is what was asked for.
 	Name string
@@ -70,12 +74,16 @@ type UnknownError struct {
 }
 
 func (e *UnknownError) Error() string {
+	return fmt.Sprintf("unknown %s %.64q: network %s has %s", e.Kind, e.Name, e.Network, someOf(e.Known))
+}
+
+// someOf lists names, or if they are many the first and the last.
+func someOf(names []string) string {
 	const most = 12
-	known := strings.Join(e.Known, ", ")
-	if len(e.Known) > most {
-		known = fmt.Sprintf("%d others, %s to %s", len(e.Known), e.Known[0], e.Known[len(e.Known)-1])
+	if len(names) > most {
+		return fmt.Sprintf("%d others, %s to %s", len(names), names[0], names[len(names)-1])
 	}
-	return fmt.Sprintf("unknown %s %.64q: network %s has %s", e.Kind, e.Name, e.Network, known)
+	return strings.Join(names, ", ")
 }
 
 // UnknownNetworkError says that a name is neither an embedded network's nor a

@@ -2,7 +2,6 @@ package tariff
 
 import (
 	"slices"
-	"sort"
 	"strconv"
 	"strings"
 )
@@ -30,13 +29,15 @@ func (r *tollRow) levels() int {
 
 func (r *tollRow) times() string { return formatMinute(r.from) + "-" + formatMinute(r.until) }
 
-// tollGroup is the rows of one facility and class in one version.
+// tollGroup is the rows of one place and class in one version.
 type tollGroup struct {
-	version int
-	pair    pair
-	rows    []tollRow
-	broken  bool // a row of it is in the problems; what depends on it is not judged
-	days    [dayKinds]*day
+	version  int
+	pair     pair
+	facility string // the pair's place itself, or the one of which it is a toll point
+	line     int    // of its first row
+	rows     []tollRow
+	broken   bool // a row of it is in the problems; what depends on it is not judged
+	days     [dayKinds]*day
 }
 
 type groupKey struct {
@@ -60,8 +61,8 @@ func (l *loader) readTolls() {
 	}
 	n := l.n
 	n.rows = len(s.rows)
-	if len(n.facilities)*len(n.classes) > maxPairs {
-		l.bad.add(facilitiesFile, 0, "there are more than %d pairs of a facility and a class; split the network", maxPairs)
+	if (len(n.facilities)+len(n.points))*len(n.classes) > maxPairs {
+		l.bad.add(facilitiesFile, 0, "there are more than %d pairs of a facility or toll point and a class; split the network", maxPairs)
 		return
 	}
 	l.used = map[string]bool{}
@@ -69,13 +70,13 @@ func (l *loader) readTolls() {
 	var order []*tollGroup
 	for i := range s.rows {
 		row := &s.rows[i]
-		key, ok := l.tollKey(s, row)
+		key, facility, ok := l.tollKey(s, row)
 		if !ok {
 			continue
 		}
 		g := groups[key]
 		if g == nil {
-			g = &tollGroup{version: key.version, pair: key.pair}
+			g = &tollGroup{version: key.version, pair: key.pair, facility: facility, line: row.line}
 			groups[key] = g
 			order = append(order, g)
 		}
@@ -91,7 +92,8 @@ func (l *loader) readTolls() {
 			l.bad.add(versionsFile, 0, "version %s has no row in %s; add its tolls or remove it", v.Name, tollsFile)
 		}
 	}
-	c := compiler{l: l, file: s.file, groups: groups, shared: map[[minutesPerDay]uint16]*[minutesPerDay]uint16{}}
+	c := compiler{l: l, file: s.file, groups: groups, split: map[groupKey]*tollGroup{}, shared: map[[minutesPerDay]uint16]*[minutesPerDay]uint16{}}
+	c.findSplits(order)
 	// Percentages need the compiled tolls that they are of.
 	for _, g := range order {
 		if !g.percentages() {
@@ -103,36 +105,33 @@ func (l *loader) readTolls() {
 			c.compile(g)
 		}
 	}
-	if l.bad.count() > 0 {
-		return
-	}
-	for _, f := range n.facilities {
-		for _, c := range n.classes {
-			n.plans[pair{f.Code, c.name}] = nil
-		}
-	}
-	sort.SliceStable(order, func(i, j int) bool { return order[i].version < order[j].version })
-	for _, g := range order {
-		n.plans[g.pair] = append(n.plans[g.pair], plan{begins: n.versions[g.version].Begins.Unix(), days: g.days})
+	if l.bad.count() == 0 {
+		l.follow(order)
 	}
 }
 
-// tollKey reads the first three cells of a row.
-func (l *loader) tollKey(s *sheet, row *sheetRow) (groupKey, bool) {
-	version, facility, class := row.cells[0], row.cells[1], row.cells[2]
+// tollKey reads the first three cells of a row: version, place and class. It
+// gives the place's facility too.
+func (l *loader) tollKey(s *sheet, row *sheetRow) (key groupKey, facility string, usable bool) {
+	version, place, class := row.cells[0], row.cells[1], row.cells[2]
 	l.used[version] = true
 	before := l.bad.count()
 	if l.versions != nil && !has(l.versions, version) {
 		l.bad.add(s.file, row.line, "unknown version %q; add it to %s or mend the name", version, versionsFile)
 	}
-	if l.facilities != nil && !has(l.facilities, facility) {
-		l.bad.add(s.file, row.line, "unknown facility %q; add it to %s or mend the code", facility, facilitiesFile)
+	known := has(l.facilities, place)
+	facility = place
+	if i, isPoint := l.n.pointIndex[place]; isPoint {
+		known, facility = true, l.n.points[i].Facility
+	}
+	if !known && l.facilities != nil && l.n.pointIndex != nil {
+		l.bad.add(s.file, row.line, "unknown facility or toll point %q; add it to %s or %s, or mend the name", place, facilitiesFile, pointsFile)
 	}
 	if l.n.classIndex != nil && !has(l.n.classIndex, class) {
 		l.bad.add(s.file, row.line, "unknown class %q; add it to %s or mend the name", class, classesFile)
 	}
-	usable := l.versions != nil && l.facilities != nil && l.n.classIndex != nil
-	return groupKey{l.versions[version], pair{facility, class}}, usable && l.bad.count() == before
+	usable = l.versions != nil && l.facilities != nil && l.n.classIndex != nil && known && l.bad.count() == before
+	return groupKey{l.versions[version], pair{place, class}}, facility, usable
 }
 
 // tollRow reads the other cells.
