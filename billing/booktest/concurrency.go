@@ -153,8 +153,9 @@ var concurrencyTests = []test{
 			)
 			for i := range errs {
 				// The same vehicle, thirty seconds apart.
-				p := charged(round*2+i+1, int64(round*500+i*30))
-				q := charged(1000+round*2+i, int64(round*500+i*30))
+				// Under review: no account's lock makes them wait by chance.
+				p := underReview(round*2+i+1, int64(round*500+i*30))
+				q := underReview(1000+round*2+i, int64(round*500+i*30))
 				p.Facility, p.TollPoint = "EHC", "EHC-N"
 				// Each names the two facilities in another order.
 				pair := []billing.Pass{p, q}
