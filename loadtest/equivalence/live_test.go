@@ -267,7 +267,9 @@ func TestLive(t *testing.T) {
 			killAt[t.rng.IntN(len(t.stream.Lines))] = true
 		}
 		for at := 0; at < len(t.stream.Lines); {
-			end := min(at+1+t.rng.IntN(40), len(t.stream.Lines))
+			// Small requests make small batches, so that what the rules relate
+			// lies in different ones.
+			end := min(at+1+t.rng.IntN(5), len(t.stream.Lines))
 			for i := at; i < end; i++ {
 				if killAt[i] {
 					l.killSoon()
