@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -64,17 +65,29 @@ func Migrate(ctx context.Context, url string) error {
 	return nil
 }
 
+// migrateAttempts bounds how often a migration of a SQLite file is tried while
+// another process is at it.
+const migrateAttempts = 8
+
 func migrateSQLite(ctx context.Context, path string) error {
 	dsn, err := createSQLite(path)
 	if err != nil {
 		return err
 	}
-	db, err := sql.Open("sqlite", dsn)
-	if err != nil {
-		return err
-	}
-	db.SetMaxOpenConns(1)
-	return errors.Join(sqliteError(path, migrate(ctx, db, goose.DialectSQLite3, ".postgres.sql")), db.Close())
+	return retry(ctx, slog.New(slog.DiscardHandler), migrateAttempts, func() error {
+		db, err := sql.Open("sqlite", dsn)
+		if err != nil {
+			return err
+		}
+		db.SetMaxOpenConns(1)
+		err = sqliteError(path, migrate(ctx, db, goose.DialectSQLite3, ".postgres.sql"))
+		if err != nil && strings.Contains(err.Error(), "already exists") {
+			// Each step is a transaction; another process took this one
+			// between our look and our turn.
+			err = fmt.Errorf("%w: %w", errRetry, err)
+		}
+		return errors.Join(err, db.Close())
+	})
 }
 
 func migratePostgres(ctx context.Context, url string) error {

@@ -58,17 +58,30 @@ func sqliteDSN(path, pragmas string) (string, error) {
 }
 
 // createSQLite makes an empty file, readable by its owner alone, if there is
-// none; SQLite gives its side files the same mode.
+// none; SQLite gives its side files the same mode. The file is closed before it
+// gets its name: to close any descriptor of a database in use would drop the
+// locks that this process holds on it.
 func createSQLite(path string) (dsn string, err error) {
 	dsn, err = sqliteDSN(path, "_txlock=immediate&"+sqlitePragmas)
 	if err != nil {
 		return "", err
 	}
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
+		return dsn, err
+	}
+	f, err := os.CreateTemp(filepath.Dir(path), ".books-*")
 	if err != nil {
 		return "", err
 	}
-	return dsn, f.Close()
+	err = f.Close()
+	if err == nil {
+		err = os.Link(f.Name(), path)
+	}
+	if errors.Is(err, os.ErrExist) {
+		// Another process was faster.
+		err = nil
+	}
+	return dsn, errors.Join(err, os.Remove(f.Name()))
 }
 
 func openSQLite(path string, opts Options) (*sqliteEngine, error) {
