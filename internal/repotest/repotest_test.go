@@ -237,3 +237,31 @@ func TestEveryTestRuns(t *testing.T) {
 		}
 	}
 }
+
+// TestMoneyIsNoFloat: where amounts are worked out there is no float at all,
+// but in files that have it for something else.
+func TestMoneyIsNoFloat(t *testing.T) {
+	other := map[string]string{
+		"billing/portal/throttle.go": "fractions of an attempt to sign in",
+		"tolling/tariff/load.go":     "degrees of latitude",
+		"tolling/tariff/network.go":  "degrees of latitude",
+	}
+	float := regexp.MustCompile(`\bfloat(32|64)\b`)
+	for _, file := range readRepository(t) {
+		if file.Test || file.Generated || !within(file.Dir, "billing") && !within(file.Dir, "tolling/tariff") {
+			continue
+		}
+		text, err := os.ReadFile(filepath.Join(root, file.Path))
+		if err != nil {
+			t.Fatal(err)
+		}
+		found := float.Match(text)
+		if why, ok := other[file.Path]; ok != found {
+			if ok {
+				t.Errorf("%s has no float any more (it was for %s): take it off the list", file.Path, why)
+			} else {
+				t.Errorf("%s has a float; amounts are int64 cents, or shopspring/decimal at the edges", file.Path)
+			}
+		}
+	}
+}

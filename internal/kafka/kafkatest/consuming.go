@@ -475,6 +475,23 @@ func (s suite) followAndScan(t *testing.T) {
 	if err != nil || c.count() != 500 {
 		t.Errorf("scanning gave %d of 500 messages: %v", c.count(), err)
 	}
+	ends, err := kafka.Ends(within(t), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	held := map[int]int64{}
+	err = kafka.Scan(within(t), cfg, func(partition int, records []kafka.Record) error {
+		held[partition] = records[len(records)-1].Offset + 1
+		return nil
+	})
+	if err != nil || len(ends) != 3 {
+		t.Errorf("the ends are %v: %v", ends, err)
+	}
+	for partition, end := range ends {
+		if held[partition] != end {
+			t.Errorf("partition %d ends at %d, and its last record is before %d", partition, end, held[partition])
+		}
+	}
 	stop := errors.New("enough")
 	if err := kafka.Scan(within(t), cfg, func(int, []kafka.Record) error { return stop }); !errors.Is(err, stop) {
 		t.Errorf("a failing handler ends Scan with %v", err)
