@@ -60,8 +60,10 @@ const (
 		SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[])
 		ON CONFLICT (account, currency) DO UPDATE SET amount_cents = b.amount_cents + excluded.amount_cents`
 	// pgOverlap asks for each touched pass alone, by LATERAL and the inner
-	// LIMIT, whatever the planner thinks of the table.
-	pgOverlap = `SELECT u.id, near.id FROM unnest($1::text[], $2::text[], $3::boolean[], $4::text[], $5::text[], $6::bigint[], $7::bigint[], $8::bigint[])
+	// LIMIT, whatever the planner thinks of the table. It fails by itself if it
+	// finds anything, so that the COMMIT can be sent behind it without waiting
+	// for its answer.
+	pgOverlap = `SELECT refuse_overlap(u.id, near.id) FROM unnest($1::text[], $2::text[], $3::boolean[], $4::text[], $5::text[], $6::bigint[], $7::bigint[], $8::bigint[])
 			AS u (id, vehicle, registered, facility, toll_point, first_from, first_to, last_from)
 		CROSS JOIN LATERAL (SELECT q.id FROM pass q WHERE q.vehicle = u.vehicle AND q.registered = u.registered AND q.facility = u.facility
 			AND q.first_micros BETWEEN u.first_from AND u.first_to AND q.toll_point = u.toll_point
@@ -95,9 +97,10 @@ func (e *pgEngine) lookup(ctx context.Context, ws []window, fn func(rows) error)
 	return each(ctx, &pgSession{conn.Conn()}, query, []any{facilities, vehicles, registered, from, to}, fn)
 }
 
-// post applies the change in one transaction of three round trips: the first
+// post applies the change in one transaction of two round trips: the first
 // takes the locks and changes the passes, the second posts what follows from
-// what they were, the third commits.
+// what they were and commits. Balances come last: accounts are shared by all
+// partitions, and a row's lock is then held for little more than the commit.
 func (e *pgEngine) post(ctx context.Context, c *change) error {
 	return retry(ctx, e.logger, pgAttempts, func() error {
 		return pgError(e.postOnce(ctx, c))
@@ -110,15 +113,10 @@ func (e *pgEngine) postOnce(ctx context.Context, c *change) error {
 		return err
 	}
 	defer conn.Release()
-	names := facilities(c.passes)
-	if err := e.postOn(ctx, conn, c, names); err != nil {
+	if err := e.postOn(ctx, conn, c, facilities(c.passes)); err != nil {
 		return errors.Join(err, pgRollback(ctx, conn.Conn()))
 	}
-	tag, err := conn.Exec(ctx, "COMMIT")
-	if err == nil && tag.String() != "COMMIT" {
-		err = fmt.Errorf("the commit was answered with %s: nothing was posted", tag)
-	}
-	return err
+	return nil
 }
 
 // errNoPlace says that a facility's row is not there yet.
@@ -289,7 +287,7 @@ func (p *pgPosting) follow(ctx context.Context, f *plan) error {
 	if f.payload != nil {
 		b.Queue(pgOutbox, p.posting, f.postedAt, int64(len(f.transactions)), f.payload)
 	}
-	queueMoney(b, f, p.posting)
+	queueLedger(b, f, p.posting)
 	queueRest(b, f)
 	if p.c.decision != nil {
 		b.Queue(decisionSQL, encodeArgs(decisionArgs(&p.c.passes[0], p.c.decision))...)
@@ -297,37 +295,32 @@ func (p *pgPosting) follow(ctx context.Context, f *plan) error {
 	if p.c.batch != nil && p.c.batch.Reads != nil {
 		b.Queue(archiveSQL, archiveArgs(p.c.batch)...)
 	}
-	before := b.Len()
-	guarded := p.c.batch != nil && queueGuard(b, p.c, longestOf(p.standing, moved))
-	if b.Len() == 0 {
-		return nil
+	if p.c.batch != nil {
+		queueGuard(b, p.c, longestOf(p.standing, moved))
 	}
+	queueBalances(b, f)
+	b.Queue("COMMIT")
 	results := p.conn.SendBatch(ctx, b)
-	err := p.readFollow(results, before, guarded)
+	err := readFollow(results, b.Len())
 	if end := results.Close(); err == nil {
 		err = end
 	}
 	return err
 }
 
-func (p *pgPosting) readFollow(results pgx.BatchResults, before int, guarded bool) error {
-	for range before {
-		if _, err := results.Exec(); err != nil {
-			return err
+// readFollow reads the results of the second round trip, the last being that of
+// the COMMIT.
+func readFollow(results pgx.BatchResults, n int) error {
+	for i := range n {
+		tag, err := results.Exec()
+		if err != nil {
+			return pgStaleIfOverlap(err)
+		}
+		if i == n-1 && tag.String() != "COMMIT" {
+			return fmt.Errorf("the commit was answered with %s: nothing was posted", tag)
 		}
 	}
-	if !guarded {
-		return nil
-	}
-	var id, other string
-	err := results.QueryRow().Scan(&id, &other)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	return overlapError(id, other)
+	return nil
 }
 
 // sortOut tells apart the passes that another has swallowed, those amended and
@@ -382,8 +375,8 @@ func queuePasses(b *pgx.Batch, query string, passes []*billing.Pass, d *billing.
 	return nil
 }
 
-// queueMoney queues transactions, entries and balances.
-func queueMoney(b *pgx.Batch, f *plan, posting int64) {
+// queueLedger queues transactions and entries.
+func queueLedger(b *pgx.Batch, f *plan, posting int64) {
 	if len(f.transactions) == 0 {
 		return
 	}
@@ -404,7 +397,14 @@ func queueMoney(b *pgx.Batch, f *plan, posting int64) {
 	}
 	b.Queue(pgTransaction, encodeArgs([]any{ids, kinds, passIDs, revisions, currencies, reverses, f.postedAt, posting})...)
 	b.Queue(pgEntry, encodeArgs([]any{entryOf, legs, accounts, cents})...)
-	n = len(f.balances)
+}
+
+// queueBalances queues what the entries add up to, by account.
+func queueBalances(b *pgx.Batch, f *plan) {
+	n := len(f.balances)
+	if n == 0 {
+		return
+	}
 	holders, units, sums := make([]string, n), make([]string, n), make([]int64, n)
 	for i, m := range f.balances {
 		holders[i], units[i], sums[i] = m.Account, m.Currency, m.AmountCents
@@ -468,9 +468,8 @@ func column[T any](rows [][]any, j int) []T {
 	return values
 }
 
-// queueGuard queues the search for passes within the gap of a touched one, and
-// reports whether there is anything to guard.
-func queueGuard(b *pgx.Batch, c *change, longest map[string]int64) bool {
+// queueGuard queues the search for passes within the gap of a touched one.
+func queueGuard(b *pgx.Batch, c *change, longest map[string]int64) {
 	var (
 		ids, vehicles, names, points []string
 		registered                   []bool
@@ -486,11 +485,18 @@ func queueGuard(b *pgx.Batch, c *change, longest map[string]int64) bool {
 		firstFrom = append(firstFrom, p.FirstMicros-c.gap-longest[p.Facility])
 		firstTo, lastFrom = append(firstTo, p.LastMicros+c.gap), append(lastFrom, p.FirstMicros-c.gap)
 	}
-	if len(ids) == 0 {
-		return false
+	if len(ids) > 0 {
+		b.Queue(pgOverlap, encodeArgs([]any{ids, vehicles, registered, names, points, firstFrom, firstTo, lastFrom})...)
 	}
-	b.Queue(pgOverlap, encodeArgs([]any{ids, vehicles, registered, names, points, firstFrom, firstTo, lastFrom})...)
-	return true
+}
+
+// pgStaleIfOverlap turns refuse_overlap's refusal into the poster's word for it.
+func pgStaleIfOverlap(err error) error {
+	var e *pgconn.PgError
+	if errors.As(err, &e) && e.Code == "FF001" {
+		return fmt.Errorf("%w: %s", billing.ErrStale, e.Message)
+	}
+	return err
 }
 
 // pgStaleIfDuplicate turns the refusal of a second pass in the same place into

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
 	"fmt"
 	"net"
 	"net/url"
@@ -180,8 +181,8 @@ func TestPostgresLostCommitAnswer(t *testing.T) {
 	}
 }
 
-// commitThief is a proxy that, once armed, lets one COMMIT through, waits for
-// its answer, keeps it and cuts the line.
+// commitThief is a proxy that, once armed, waits for the answer to a COMMIT,
+// keeps it and cuts the line.
 type commitThief struct {
 	listener net.Listener
 	armed    atomic.Bool
@@ -221,27 +222,17 @@ func newCommitThief(t *testing.T, server string) *commitThief {
 func (p *commitThief) carry(client, server net.Conn) {
 	defer client.Close()
 	defer server.Close()
-	var stolen atomic.Bool
 	go func() {
 		defer server.Close()
-		buffer := make([]byte, 1<<16)
-		for {
-			n, err := client.Read(buffer)
-			if err != nil {
-				return
-			}
-			if bytes.Contains(buffer[:n], []byte("COMMIT\x00")) && p.armed.CompareAndSwap(true, false) {
-				stolen.Store(true)
-			}
-			if _, err := server.Write(buffer[:n]); err != nil {
-				return
-			}
-		}
+		_, _ = io.Copy(server, client) // the end of either side is seen below
 	}()
 	buffer := make([]byte, 1<<16)
 	for {
 		n, err := server.Read(buffer)
-		if err != nil || stolen.Load() {
+		if err != nil {
+			return
+		}
+		if bytes.Contains(buffer[:n], []byte("COMMIT\x00")) && p.armed.CompareAndSwap(true, false) {
 			return
 		}
 		if _, err := client.Write(buffer[:n]); err != nil {

@@ -32,3 +32,12 @@ CREATE TRIGGER transactions_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON t
     FOR EACH STATEMENT EXECUTE FUNCTION refuse_ledger_change();
 CREATE TRIGGER entries_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON entries
     FOR EACH STATEMENT EXECUTE FUNCTION refuse_ledger_change();
+
+-- Called by the overlap guard where it finds something.
+-- +goose StatementBegin
+CREATE FUNCTION refuse_overlap(id text, other text) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'passes % and % would be within the gap of each other', id, other USING ERRCODE = 'FF001';
+END
+$$;
+-- +goose StatementEnd
