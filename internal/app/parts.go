@@ -109,7 +109,7 @@ func openParts(ctx context.Context, env Env, f partsFlags, log *slog.Logger) (_ 
 		p.embedded, err = embedded.Start(ctx, embedded.Config{
 			Dir: filepath.Join(f.data, "log"), SyncWrites: f.syncWrites, Log: log,
 			Retention: map[string]embedded.Retention{
-				kafka.TopicReads: {Bytes: 64 << 20, Age: embedded.DefaultRetentionAge},
+				kafka.TopicReads: {Bytes: 64 << 20, Age: embedded.DefaultRetentionAge, Group: groupMatcher},
 			},
 		})
 		if err != nil {
