@@ -116,7 +116,7 @@ func oracleJSON(text string, strict bool) (rsu.Read, error) {
 	if _, err := dec.ReadToken(); err != nil {
 		return r, err
 	}
-	if _, err := dec.ReadToken(); err != io.EOF {
+	if _, err := dec.ReadToken(); !errors.Is(err, io.EOF) {
 		return r, errors.New("trailing")
 	}
 	if r.Unit == "" || !seen["seq"] || !seen["time"] {

@@ -123,7 +123,7 @@ func TestDecodeProtoRefuses(t *testing.T) {
 		{"NaN", message(func(m *readpb.Read) { m.PlateConfidence = proto.Float64(math.NaN()) }), false, rsu.CodeIllTyped, "plate_confidence"},
 		{"infinite", message(func(m *readpb.Read) { m.Rssi = proto.Float64(math.Inf(-1)) }), false, rsu.CodeIllTyped, "rssi"},
 		{"field twice", add(whole...), false, rsu.CodeDuplicateName, "unit"},
-		{"another type", protowire.AppendVarint([]byte{1<<3 | 0}, 5), false, rsu.CodeIllTyped, "unit"},
+		{"another type", protowire.AppendVarint([]byte{1 << 3}, 5), false, rsu.CodeIllTyped, "unit"},
 		{"not UTF-8", []byte{1<<3 | 2, 1, 0xff}, false, rsu.CodeIllTyped, "unit"},
 		{"unknown field, strict", add(20<<3&0x7f|0x80, 1, 5), true, rsu.CodeUnknownField, ""},
 		{"broken unknown field", add(12<<3|2, 9), false, rsu.CodeNotProtobuf, ""},

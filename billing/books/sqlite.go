@@ -48,7 +48,7 @@ const sqlitePragmas = "_pragma=busy_timeout(5000)&_pragma=journal_mode(wal)&_pra
 // holds. The path is made absolute, so that none means a database in memory.
 func sqliteDSN(path, pragmas string) (string, error) {
 	if path == "" {
-		return "", errors.New("the address of the books lacks the path of the file after sqlite:")
+		return "", errors.New("the address of the books lacks the path of the file: write it like sqlite:/var/lib/freeflow/books.db")
 	}
 	abs, err := filepath.Abs(path)
 	if err != nil {
@@ -221,7 +221,7 @@ func (c *sqliteConn) exec(ctx context.Context, query string, args ...any) (int64
 		return 0, err
 	}
 	calm := context.WithoutCancel(ctx)
-	st, done, err := c.statement(calm, query)
+	st, done, err := c.statement(calm, query) //nolint:sqlclosecheck // done closes what is not kept
 	if err != nil {
 		return 0, err
 	}
@@ -233,11 +233,11 @@ func (c *sqliteConn) exec(ctx context.Context, query string, args ...any) (int64
 }
 
 func (c *sqliteConn) query(ctx context.Context, query string, args ...any) (rows, error) {
-	st, done, err := c.statement(ctx, query)
+	st, done, err := c.statement(ctx, query) //nolint:sqlclosecheck // done closes what is not kept
 	if err != nil {
 		return nil, err
 	}
-	r, err := st.QueryContext(ctx, args...)
+	r, err := st.QueryContext(ctx, args...) //nolint:rowserrcheck // whoever reads the rows asks for their error
 	if err != nil {
 		return nil, errors.Join(err, done())
 	}

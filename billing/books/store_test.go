@@ -247,8 +247,8 @@ func fillBooks(t *testing.T, s *Store) {
 	}
 }
 
-// tollOf is the first transaction of a pass of fillBooks.
-func tollOf(n, revision int) string { return fmt.Sprintf("%032x-%d-toll", n, revision) }
+// firstToll is the first transaction of fillBooks' first pass.
+var firstToll = fmt.Sprintf("%032x-1-toll", 1)
 
 // damages are ways to break the books, with the invariant that must name what
 // is broken.
@@ -256,21 +256,21 @@ var damages = []struct {
 	name, invariant, names string
 	statements             []string
 }{
-	{"an entry changed", "transaction-sums-to-zero", tollOf(1, 1),
-		[]string{`UPDATE entries SET amount_cents = 900 WHERE leg = 1 AND transaction_id = '` + tollOf(1, 1) + `'`}},
+	{"an entry changed", "transaction-sums-to-zero", firstToll,
+		[]string{`UPDATE entries SET amount_cents = 900 WHERE leg = 1 AND transaction_id = '` + firstToll + `'`}},
 	{"an entry changed in sum", "ledger-sums-to-zero", "HKD",
-		[]string{`UPDATE entries SET amount_cents = 900 WHERE leg = 1 AND transaction_id = '` + tollOf(1, 1) + `'`}},
+		[]string{`UPDATE entries SET amount_cents = 900 WHERE leg = 1 AND transaction_id = '` + firstToll + `'`}},
 	{"an entry moved to another account", "balance-equals-entries", "account:acc-1",
-		[]string{`UPDATE entries SET account = 'account:thief' WHERE leg = 1 AND transaction_id = '` + tollOf(1, 1) + `'`}},
+		[]string{`UPDATE entries SET account = 'account:thief' WHERE leg = 1 AND transaction_id = '` + firstToll + `'`}},
 	{"a balance changed", "balance-equals-entries", "account:acc-2", []string{`UPDATE balance SET amount_cents = 0 WHERE account = 'account:acc-2'`}},
 	{"a balance lost", "balance-equals-entries", "operator:CHT", []string{`DELETE FROM balance WHERE account = 'operator:CHT'`}},
 	{"a pass made cheaper", "pass-owes-live-transaction", passAt(1, 0).ID, []string{`UPDATE pass SET amount_cents = 1 WHERE id = '` + passAt(1, 0).ID + `'`}},
 	{"a pass made another's", "pass-owes-live-transaction", "account:acc-9", []string{`UPDATE pass SET account = 'acc-9' WHERE id = '` + passAt(1, 0).ID + `'`}},
 	{"a pass made exempt", "pass-owes-live-transaction", passAt(2, 0).ID, []string{`UPDATE pass SET status = 'exempt' WHERE id = '` + passAt(2, 0).ID + `'`}},
 	{"a live transaction forgotten", "pass-owes-live-transaction", passAt(2, 0).ID, []string{`UPDATE pass SET toll_revision = 9 WHERE id = '` + passAt(2, 0).ID + `'`}},
-	{"a charge without a pass", "no-orphans", tollOf(1, 1), []string{`DELETE FROM pass WHERE id = '` + passAt(1, 0).ID + `'`}},
-	{"an entry without a transaction", "no-orphans", tollOf(1, 1), []string{`DELETE FROM transactions WHERE id = '` + tollOf(1, 1) + `'`}},
-	{"a transaction without entries", "transaction-sums-to-zero", tollOf(1, 1), []string{`DELETE FROM entries WHERE transaction_id = '` + tollOf(1, 1) + `'`}},
+	{"a charge without a pass", "no-orphans", firstToll, []string{`DELETE FROM pass WHERE id = '` + passAt(1, 0).ID + `'`}},
+	{"an entry without a transaction", "no-orphans", firstToll, []string{`DELETE FROM transactions WHERE id = '` + firstToll + `'`}},
+	{"a transaction without entries", "transaction-sums-to-zero", firstToll, []string{`DELETE FROM entries WHERE transaction_id = '` + firstToll + `'`}},
 	{"a second toll", "pass-owes-live-transaction", passAt(1, 0).ID, []string{
 		`INSERT INTO transactions (id, kind, pass_id, revision, currency, reverses, posted_at, posting) VALUES ('x', 'toll', '` + passAt(1, 0).ID + `', 1, 'HKD', '', 0, 1)`,
 		`INSERT INTO entries (transaction_id, leg, account, amount_cents) VALUES ('x', 1, 'account:acc-1', 5), ('x', 2, 'operator:CHT', -5)`}},

@@ -27,7 +27,7 @@ func listen(t *testing.T, address string, b *browser, header ...string) (lines <
 	for i := 0; i < len(header); i += 2 {
 		r.Header.Set(header[i], header[i+1])
 	}
-	resp, err := (&http.Client{Transport: &http.Transport{}}).Do(r)
+	resp, err := (&http.Client{Transport: &http.Transport{}}).Do(r) //nolint:bodyclose // closed by the reader below
 	if err != nil {
 		t.Fatal(err)
 	}

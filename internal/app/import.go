@@ -446,8 +446,7 @@ func newOutput(name string, standard io.Writer) (*output, error) {
 	}
 	// What is made of open data is for everybody to read.
 	if err := f.Chmod(0o644); err != nil {
-		f.Close()
-		return nil, err
+		return nil, errors.Join(err, f.Close())
 	}
 	return &output{w: bufio.NewWriterSize(f, 64<<10), file: f, name: name}, nil
 }

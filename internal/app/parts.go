@@ -175,7 +175,7 @@ func (p *parts) ensureTopics(ctx context.Context, f partsFlags) error {
 func (p *parts) close(log *slog.Logger) {
 	closing := func(what string, err error) {
 		if err != nil {
-			log.Error("closing "+what, "err", err)
+			log.Error("a part did not close", "part", what, "err", err)
 		}
 	}
 	if p.publisher != nil {

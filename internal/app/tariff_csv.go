@@ -23,7 +23,7 @@ func openInput(env Env, name string) (in io.Reader, done func(), err error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("opening input: %w", err)
 	}
-	return f, func() { f.Close() }, nil
+	return f, func() { _ = f.Close() }, nil // it was only read
 }
 
 // rateCSV rates every row of in, holding one row at a time. The error says

@@ -84,6 +84,7 @@ func newTrial(t *testing.T, seed uint64, reads int) *trial {
 	}
 	tr := &trial{T: t, stream: stream, judge: oracle.New(net, rows), rng: rand.New(rand.NewPCG(seed, 99))}
 	// Not t.TempDir: what failed must still lie there afterwards.
+	//nolint:usetesting // see above
 	if tr.dir, err = os.MkdirTemp("", fmt.Sprintf("equivalence-%d-", seed)); err != nil {
 		t.Fatal(err)
 	}

@@ -69,7 +69,7 @@ func (j *Judge) casesOfPass(p *pass, count func(string, bool)) {
 		count("assigned plate beside unassigned tag", plateAssigned && r.Tag != "" && !tagAssigned)
 		count("both marks unassigned", r.Tag != "" && r.Plate != "" && !tagAssigned && !plateAssigned)
 		count("plate alone unassigned", r.Tag == "" && !plateAssigned)
-		if now, _ := j.registry.standing(p.vehicle, r.TimeMicros); now.Account != account {
+		if now := j.registry.standing(p.vehicle, r.TimeMicros); now.Account != account {
 			count("account changes inside a pass", true)
 			account = now.Account
 		}
@@ -90,7 +90,7 @@ func (j *Judge) casesOfPass(p *pass, count func(string, bool)) {
 	count("weak plate with strong plate", weakPlate && strongPlate)
 	count("weak plate with tag", weakPlate && tagNames)
 	count(p.row.Status, true)
-	standing, _ := j.registry.standing(p.vehicle, p.first())
+	standing := j.registry.standing(p.vehicle, p.first())
 	count("exempt vehicle under review", standing.Exempt && p.row.Status == Review)
 	count("no tariff", slices.Contains(p.row.Reasons, ReasonNoTariff))
 	j.casesOfClass(p, standing, count)

@@ -48,14 +48,16 @@ func inForce(rows []Assignment, at int64) (Assignment, bool) {
 
 // standing returns what the registry says of a registered vehicle at an
 // instant: account, class and exemption.
-func (r registry) standing(v vehicle, at int64) (Assignment, bool) {
+func (r registry) standing(v vehicle, at int64) (a Assignment) {
 	if !v.registered {
-		return Assignment{}, false
+		return a
 	}
 	if tag, ok := cutPrefix(v.name, tagPrefix); ok {
-		return r.tag(tag, at)
+		a, _ = r.tag(tag, at)
+	} else {
+		a, _ = r.plate(v.name, at)
 	}
-	return r.plate(v.name, at)
+	return a
 }
 
 const (

@@ -185,7 +185,7 @@ func (j *Judge) row(p *pass) {
 	// Rule 1: "account, registered class and exemption are those in force at
 	// the pass's earliest read". The row is found by vehicle and instant, so
 	// several reads at that instant make no difference.
-	standing, _ := j.registry.standing(p.vehicle, p.first())
+	standing := j.registry.standing(p.vehicle, p.first())
 	p.row.Account = standing.Account
 	p.row.Class = class(p, standing)
 

@@ -148,7 +148,7 @@ func newRig(t *testing.T, seed uint64) *rig {
 	}
 	r.matcher = New(Config{
 		Network: r.network, Registry: current, Books: r.books, Open: &flakyStore{Store: passage.NewMemory(), rig: r},
-		Rejects: noRejects{t}, Clock: clock.At(stream.Now), Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		Rejects: noRejects{t}, Clock: clock.At(stream.Now), Logger: slog.New(slog.DiscardHandler),
 		Metrics: NewMetrics(prometheus.NewRegistry()), Owner: "rig",
 	})
 	return r

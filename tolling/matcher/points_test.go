@@ -58,7 +58,7 @@ func TestEachDirectionOwesItsOwnToll(t *testing.T) {
 	}
 	r.matcher = New(Config{
 		Network: network, Registry: current, Books: r.books, Open: passage.NewMemory(), Rejects: noRejects{t},
-		Clock: clock.At(start.Add(2 * time.Hour)), Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		Clock: clock.At(start.Add(2 * time.Hour)), Logger: slog.New(slog.DiscardHandler),
 		Metrics: NewMetrics(prometheus.NewRegistry()), Owner: "rig",
 	})
 	if err := r.matcher.Serve(context.Background(), &wholeLog{records: r.records}); !errors.Is(err, io.EOF) {

@@ -214,10 +214,10 @@ func (s server) put(t *testing.T, passes ...billing.Pass) {
 	}
 }
 
-// history returns what the books know of the n-th pass.
-func (s server) history(t *testing.T, n int) billing.History {
+// history returns what the books know of the first pass.
+func (s server) history(t *testing.T) billing.History {
 	t.Helper()
-	h, err := s.books.History(t.Context(), id(n))
+	h, err := s.books.History(t.Context(), id(1))
 	if err != nil {
 		t.Fatal(err)
 	}

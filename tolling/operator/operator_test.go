@@ -345,7 +345,7 @@ func TestDecide(t *testing.T) {
 		if w.Code != tc.status || !strings.Contains(w.Body.String(), tc.says) {
 			t.Errorf("%s: %d %s", tc.name, w.Code, w.Body)
 		}
-		d := s.history(t, 1).Pass.Decision
+		d := s.history(t).Pass.Decision
 		if (d != nil) != (tc.status == 200) {
 			t.Errorf("%s: answered %d, decided %+v", tc.name, w.Code, d)
 		}
@@ -360,7 +360,7 @@ func TestDecide(t *testing.T) {
 		if again.Code != 200 || again.Body.String() != w.Body.String() {
 			t.Errorf("%s: again %s, at first %s", tc.name, again.Body, w.Body)
 		}
-		if h := s.history(t, 1); h.Pass.Revision != 2 || len(h.Transactions) > 1 {
+		if h := s.history(t); h.Pass.Revision != 2 || len(h.Transactions) > 1 {
 			t.Errorf("%s: again changed the pass: %+v", tc.name, h)
 		}
 	}
@@ -390,7 +390,7 @@ func TestDecideSurvivesALostReply(t *testing.T) {
 	s := newServer(t)
 	s.put(t, reviewPass(1))
 	s.books.loseReply = true
-	if w := s.do("POST", "/v1/reviews/"+id(1), `{"decision":"charged"}`); w.Code != 200 || s.history(t, 1).Pass.Revision != 2 {
+	if w := s.do("POST", "/v1/reviews/"+id(1), `{"decision":"charged"}`); w.Code != 200 || s.history(t).Pass.Revision != 2 {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
 }
@@ -405,7 +405,7 @@ func TestDecideByManyAtOnce(t *testing.T) {
 		wg.Go(func() { codes[i] = s.do("POST", "/v1/reviews/"+id(1), bodies[i%2]).Code })
 	}
 	wg.Wait()
-	p := s.history(t, 1).Pass
+	p := s.history(t).Pass
 	if p.Revision != 2 {
 		t.Fatalf("the pass stands at revision %d", p.Revision)
 	}
