@@ -175,10 +175,11 @@ type Outbox interface {
 
 // Retention forgets what need not be kept for ever.
 type Retention interface {
-	// PruneArchives deletes the archived read batches whose reads all lie
-	// before the instant, and returns how many batches that were. Passes and
-	// the ledger are never pruned.
-	PruneArchives(ctx context.Context, beforeMicros int64) (int64, error)
+	// PruneArchives deletes the archived read batches that were posted before
+	// the instant, and returns how many: by posting date, so that a read that
+	// came late is kept as long as any other. Passes and the ledger are never
+	// pruned.
+	PruneArchives(ctx context.Context, before time.Time) (int64, error)
 }
 
 // Credentials keeps the portal's sign-ins.

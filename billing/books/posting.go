@@ -17,8 +17,8 @@ const (
 		ON CONFLICT (log_partition) DO UPDATE SET next_offset = excluded.next_offset,
 			max_micros = CASE WHEN excluded.max_micros > p.max_micros THEN excluded.max_micros ELSE p.max_micros END
 		WHERE p.next_offset = $2`
-	archiveSQL = `INSERT INTO read_archive (log_partition, from_offset, to_offset, read_count, min_micros, max_micros, reads)
-		VALUES ($1, $2, $3, $4, $5, $6, $7)`
+	archiveSQL = `INSERT INTO read_archive (log_partition, from_offset, to_offset, posted_at, read_count, min_micros, max_micros, reads)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`
 	placeSQL    = `UPDATE facility SET longest_micros = $2, gap_micros = $3 WHERE facility = $1`
 	decisionSQL = `INSERT INTO decision (pass_id, revision, decided_at, amount_cents, status, class, account, rule, decided_by, note, basis)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`
@@ -29,7 +29,7 @@ func fenceArgs(b *billing.Batch) []any {
 }
 
 func archiveArgs(b *billing.Batch) []any {
-	return []any{int64(b.Partition), b.From, b.To, int64(b.Reads.Count), b.Reads.MinMicros, b.Reads.MaxMicros, notNil(b.Reads.Blob)}
+	return []any{int64(b.Partition), b.From, b.To, b.PostedAt.UnixMicro(), int64(b.Reads.Count), b.Reads.MinMicros, b.Reads.MaxMicros, notNil(b.Reads.Blob)}
 }
 
 func decisionArgs(p *billing.Pass, d *billing.Decision) []any {

@@ -225,11 +225,11 @@ func (s *Store) Archives(ctx context.Context, fromMicros, toMicros int64, call f
 }
 
 // PruneArchives forgets old reads. See billing.Retention.
-func (s *Store) PruneArchives(ctx context.Context, beforeMicros int64) (int64, error) {
+func (s *Store) PruneArchives(ctx context.Context, before time.Time) (int64, error) {
 	var n int64
 	err := s.engine.write(ctx, func(db session) error {
 		var err error
-		n, err = db.exec(ctx, `DELETE FROM read_archive WHERE max_micros < $1`, beforeMicros)
+		n, err = db.exec(ctx, `DELETE FROM read_archive WHERE posted_at < $1`, before.UnixMicro())
 		return err
 	})
 	if err != nil {

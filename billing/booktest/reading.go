@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 
@@ -53,15 +54,19 @@ var readingTests = []test{
 		}
 	}},
 	{"archives are found by time", archivesFound},
-	{"archives are pruned by time", func(t *testing.T, b Books) {
-		archive(t, b, 0, 10, 20, "old")
-		archive(t, b, 1, 10, 40, "long")
-		archive(t, b, 2, 30, 40, "new")
-		n, err := b.PruneArchives(context.Background(), 40)
-		if err != nil || n != 1 {
+	{"archives are pruned by posting date", func(t *testing.T, b Books) {
+		archive(t, b, 0, 10, 20, "first")
+		archive(t, b, 1, 10, 40, "second")
+		if n, err := b.PruneArchives(context.Background(), postedAt); err != nil || n != 0 {
+			t.Fatalf("pruned %d that were posted at that instant, %v", n, err)
+		}
+		if got := archives(t, b, 0, 100); !slices.Equal(got, []string{"first", "second"}) {
+			t.Errorf("left %q", got)
+		}
+		if n, err := b.PruneArchives(context.Background(), postedAt.Add(time.Microsecond)); err != nil || n != 2 {
 			t.Fatalf("pruned %d, %v", n, err)
 		}
-		if got := archives(t, b, 0, 100); !slices.Equal(got, []string{"long", "new"}) {
+		if got := archives(t, b, 0, 100); len(got) != 0 {
 			t.Errorf("left %q", got)
 		}
 	}},

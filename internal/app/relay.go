@@ -21,25 +21,18 @@ const (
 	relayBatch = 200
 	// relayKeep is how long published events stay in the outbox.
 	relayKeep = 24 * time.Hour
-	// relayPrune is how often published events are deleted.
-	relayPrune = 10 * time.Minute
+	// pruneEvery is how often old events and reads are deleted.
+	pruneEvery = 10 * time.Minute
 )
 
 // relay brings committed postings from the outbox to the log, each at least
 // once, until ctx ends. Several relays may run; an event is then published
 // more than once.
-func relay(ctx context.Context, outbox billing.Outbox, publisher *kafka.Publisher, clk clock.Clock, log *slog.Logger) error {
-	pruned := clk.Now()
+func relay(ctx context.Context, outbox billing.Outbox, publisher *kafka.Publisher, log *slog.Logger) error {
 	for {
 		n, err := relayOnce(ctx, outbox, publisher)
 		if err != nil && ctx.Err() == nil {
 			log.ErrorContext(ctx, "events not relayed", "err", err)
-		}
-		if now := clk.Now(); now.Sub(pruned) > relayPrune {
-			pruned = now
-			if err := outbox.PrunePublished(ctx, now.Add(-relayKeep)); err != nil && ctx.Err() == nil {
-				log.ErrorContext(ctx, "outbox not pruned", "err", err)
-			}
 		}
 		if n == relayBatch && err == nil {
 			continue
@@ -48,6 +41,36 @@ func relay(ctx context.Context, outbox billing.Outbox, publisher *kafka.Publishe
 		case <-ctx.Done():
 			return nil
 		case <-time.After(relayIdle):
+		}
+	}
+}
+
+// retained is what the books keep for a time only.
+type retained interface {
+	billing.Outbox
+	billing.Retention
+}
+
+// prune deletes published events and archived reads that are old enough, until
+// ctx ends.
+func prune(ctx context.Context, books retained, keepReads time.Duration, clk clock.Clock, log *slog.Logger) error {
+	tick := time.NewTicker(pruneEvery)
+	defer tick.Stop()
+	for {
+		now := clk.Now()
+		if err := books.PrunePublished(ctx, now.Add(-relayKeep)); err != nil && ctx.Err() == nil {
+			log.ErrorContext(ctx, "published events not pruned", "err", err)
+		}
+		n, err := books.PruneArchives(ctx, now.Add(-keepReads))
+		if err != nil && ctx.Err() == nil {
+			log.ErrorContext(ctx, "archived reads not pruned", "err", err)
+		} else if n > 0 {
+			log.InfoContext(ctx, "archived reads pruned", "batches", n)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
 		}
 	}
 }

@@ -37,7 +37,7 @@ type runFlags struct {
 	portalAddr, operatorAddr, gatewayAddr string
 	adminAddr, logFormat, logLevel        string
 	https                                 bool
-	session                               time.Duration
+	session, keepReads                    time.Duration
 }
 
 func newRunCommand(env Env) *cobra.Command {
@@ -77,6 +77,7 @@ PostgreSQL; several processes may then share the work, each with its --target.`,
 	flags.StringVar(&f.adminAddr, "admin-addr", "127.0.0.1:9090", "address of metrics, health and profiles; keep it private")
 	flags.BoolVar(&f.https, "https", false, "browsers reach the portal by https, through a proxy that ends TLS")
 	flags.DurationVar(&f.session, "session-timeout", sessionTimeout, "how long a matcher that has fallen silent keeps its partitions")
+	flags.DurationVar(&f.keepReads, "keep-reads", 35*24*time.Hour, "how long the reads behind the passes are kept as evidence")
 	flags.StringVar(&f.logFormat, "log-format", "text", "text or json")
 	flags.StringVar(&f.logLevel, "log-level", "info", "debug, info, warn or error")
 	return cmd
@@ -96,6 +97,9 @@ func (f *runFlags) check() error {
 	}
 	if f.session < time.Second || f.session > 5*time.Minute {
 		return usagef("--session-timeout is %s; it must be 1s to 5m", f.session)
+	}
+	if f.keepReads < time.Hour {
+		return usagef("--keep-reads is %s; it must be at least 1h", f.keepReads)
 	}
 	if f.demo && !f.runs("gateway") {
 		return usagef("--demo sends its traffic to this process's gateway; add gateway to --target")
@@ -241,7 +245,8 @@ func (s *system) matcher(ctx context.Context) {
 		<-ctx.Done()
 		return r.stop()
 	})
-	s.group.Go(func() error { return relay(ctx, s.parts.books, s.parts.publisher, s.env.Clock, s.log) })
+	s.group.Go(func() error { return relay(ctx, s.parts.books, s.parts.publisher, s.log) })
+	s.group.Go(func() error { return prune(ctx, s.parts.books, s.flags.keepReads, s.env.Clock, s.log) })
 }
 
 func (s *system) gateway(context.Context) (*echo.Echo, error) {

@@ -148,6 +148,7 @@ CREATE TABLE read_archive (
     log_partition bigint NOT NULL,
     from_offset   bigint NOT NULL,
     to_offset     bigint NOT NULL,
+    posted_at     bigint NOT NULL,
     read_count    bigint NOT NULL,
     min_micros    bigint NOT NULL,
     max_micros    bigint NOT NULL,
@@ -155,6 +156,7 @@ CREATE TABLE read_archive (
     PRIMARY KEY (log_partition, from_offset)
 );
 CREATE INDEX read_archive_time ON read_archive (max_micros, min_micros);
+CREATE INDEX read_archive_posted ON read_archive (posted_at);
 
 -- One row a version of the registry, and the rows in force from one version
 -- until another; until_version 0 means still in force.
