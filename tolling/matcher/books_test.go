@@ -20,10 +20,18 @@ type modelBooks struct {
 	passes   map[string]billing.Pass
 	progress map[int]billing.Progress
 	// fault returns what goes wrong in a call: nothing, before, or after.
-	fault func(call string) fault
-	// paid is what each account has been charged, net of reversals; charges
-	// counts transactions.
-	posted int
+	fault    func(call string) fault
+	archives []*billing.ReadArchive
+}
+
+// Archives implements Archive.
+func (b *modelBooks) Archives(_ context.Context, from, to int64, each func([]byte) bool) error {
+	for _, a := range b.archives {
+		if a.MinMicros <= to && a.MaxMicros >= from && !each(a.Blob) {
+			break
+		}
+	}
+	return nil
 }
 
 type fault int
@@ -109,7 +117,9 @@ func (b *modelBooks) Post(_ context.Context, batch billing.Batch) error {
 	}
 	b.passes = next
 	b.progress[batch.Partition] = billing.Progress{NextOffset: batch.To, MaxMicros: batch.MaxMicros}
-	b.posted++
+	if batch.Reads != nil {
+		b.archives = append(b.archives, batch.Reads)
+	}
 	if f == faultAfter {
 		return errFault
 	}
