@@ -159,9 +159,13 @@ func run(ctx context.Context, env Env, f runFlags, log *slog.Logger) error {
 	}
 	// The group's context ends with the first failure, so that a process
 	// never lives on with a part of it dead.
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	s.group, ctx = errgroup.WithContext(ctx)
 	if err := s.start(ctx); err != nil {
-		return err
+		// What has been started already still uses the parts.
+		cancel()
+		return errors.Join(err, s.group.Wait())
 	}
 	s.health.Ready()
 	s.greet()
