@@ -32,7 +32,10 @@ func formOf(contentType string) (form, error) {
 	charset := params["charset"]
 	if err == nil && (charset == "" || strings.EqualFold(charset, "utf-8") || strings.EqualFold(charset, "us-ascii")) {
 		switch media {
-		case "application/json":
+		case "application/json",
+			// What clients say that were not told what they send; the first is
+			// curl's way with -d. No browser gets here, for want of a key.
+			"application/x-www-form-urlencoded", "text/plain", "application/octet-stream":
 			return formSniff, nil
 		case "application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines":
 			return formLines, nil

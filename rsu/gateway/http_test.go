@@ -53,9 +53,22 @@ func TestRoutes(t *testing.T) {
 	}
 }
 
+// Who does not say what is sent, or says what tools say by themselves, sends
+// JSON.
+func TestContentTypesOfTools(t *testing.T) {
+	for _, contentType := range []string{"", "application/x-www-form-urlencoded", "text/plain; charset=UTF-8", "application/octet-stream"} {
+		for _, body := range []string{"[" + object(1, `,"tag":"AA"`) + "]", object(1, `,"tag":"AA"`)} {
+			h := newHarness(t, gateway.Limits{})
+			if got := accepted(t, h.do(request("/v1/reads", strings.NewReader(body), "Content-Type", contentType))); got.Accepted != 1 {
+				t.Errorf("%q: %+v", contentType, got)
+			}
+		}
+	}
+}
+
 func TestUnsupported(t *testing.T) {
 	body := "[" + object(1, `,"tag":"AA"`) + "]"
-	for _, contentType := range []string{"text/plain", "application/x-www-form-urlencoded", "application/xml", "multipart/form-data", "application/json; charset=utf-16", "/", "application/json; ="} {
+	for _, contentType := range []string{"application/xml", "multipart/form-data", "application/json; charset=utf-16", "/", "application/json; ="} {
 		h := newHarness(t, gateway.Limits{})
 		rec := h.do(request("/v1/reads", strings.NewReader(body), "Content-Type", contentType))
 		wantProblem(t, rec, http.StatusUnsupportedMediaType, "unsupported-media-type")
