@@ -36,7 +36,7 @@ func (c Checker) CheckAt(r Read, arrival time.Time) (facility string, err error)
 	}
 	if at := r.Time(); at.After(arrival.Add(Ahead)) {
 		return "", refuse(CodeInFuture, "time", fmt.Sprintf("%s ahead of the clock at arrival, at most %s is taken; set the unit's clock",
-			at.Sub(arrival).Round(time.Second), Ahead))
+			at.Sub(arrival).Round(time.Microsecond), Ahead))
 	}
 	return facility, nil
 }

@@ -103,6 +103,9 @@ func (r *Read) setText(field int, s string) error {
 	case fieldBoot:
 		r.Boot = s
 	case fieldClass:
+		if s == "" {
+			return refuse(CodeUnknownClass, "class", "is empty; leave the field out if no class was measured")
+		}
 		r.Class = s
 	case fieldImage:
 		r.Image = s

@@ -47,13 +47,21 @@ func TestDecodeJSONNullAndEmptyAreAbsent(t *testing.T) {
 	}
 	for _, fields := range []string{
 		`,"boot":null,"tag":null,"plate":null,"plate_confidence":null,"class":null,"antenna":null,"rssi":null,"image":null`,
-		`,"boot":"","tag":"","plate":"","class":"","image":""`,
+		`,"boot":"","tag":"","plate":"","image":""`,
 		`,"plate":" - ‐‑　"`,
 	} {
 		r, err := rsu.DecodeJSON([]byte(with(fields)), true)
 		if err != nil || r != want {
 			t.Errorf("%s: %+v, %v", fields, r, err)
 		}
+	}
+}
+
+// An empty class is none that the network has, and is refused like any other.
+func TestDecodeJSONEmptyClass(t *testing.T) {
+	_, err := rsu.DecodeJSON([]byte(`{"unit":"CHT-N-1","seq":1,"time":"2026-11-23T08:00:00Z","tag":"AA","class":""}`), false)
+	if rsu.CodeOf(err) != rsu.CodeUnknownClass {
+		t.Errorf("got %v", err)
 	}
 }
 

@@ -71,6 +71,9 @@ func oracleJSON(text string, strict bool) (rsu.Read, error) {
 		case "boot":
 			r.Boot = s
 		case "class":
+			if s == "" {
+				return r, errors.New("class")
+			}
 			r.Class = s
 		case "image":
 			r.Image = s

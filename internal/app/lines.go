@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"github.com/klauspost/compress/zstd"
 )
@@ -51,6 +52,8 @@ func openReads(path string, in io.Reader, count func(n int)) (_ io.ReadCloser, e
 			return nil, fmt.Errorf("unpacking %s: %w", path, err)
 		}
 		return reader{z, append(closers, func() error { z.Close(); return nil })}, nil
+	case strings.HasSuffix(path, ".gz"), strings.HasSuffix(path, ".zst"):
+		return nil, fmt.Errorf("unpacking %s: it does not begin as its name says; it was cut short, or is another kind of file", path)
 	}
 	return reader{buffered, closers}, nil
 }
@@ -101,7 +104,8 @@ func eachLine(in io.Reader, each func(line) error) error {
 			if len(part) > 0 && part[len(part)-1] == '\n' {
 				part = part[:len(part)-1]
 			}
-			if room := maxLine - len(buf); len(part) > room {
+			// One byte more than a line may have, for a carriage return.
+			if room := maxLine + 1 - len(buf); len(part) > room {
 				part, long = part[:room], true
 			}
 			buf = append(buf, part...)
@@ -128,6 +132,10 @@ func eachLine(in io.Reader, each func(line) error) error {
 }
 
 func give(l line, each func(line) error) error {
+	if n := len(l.text) - 1; n >= 0 && l.text[n] == '\r' {
+		l.text = l.text[:n]
+	}
+	l.long = l.long || len(l.text) > maxLine
 	for i := range len(l.text) {
 		switch l.text[i] {
 		case ' ', '\t', '\r':

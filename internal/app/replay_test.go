@@ -119,6 +119,11 @@ func TestReplayOfStdinAndPackedFiles(t *testing.T) {
 		t.Errorf("charges:\n%s", got)
 	}
 
+	// So does one of which nothing is left.
+	if r := d.replay("", d.write("empty.gz", "")); r.status != 1 || !strings.Contains(r.stderr, "empty.gz") {
+		t.Errorf("empty archive: status %d: %s", r.status, r.stderr)
+	}
+
 	// A truncated archive fails, but what was read before the break counts.
 	short := d.write("short.gz", packed.String()[:packed.Len()-9])
 	r := d.replay("", short)

@@ -3,6 +3,7 @@ package app
 import (
 	"encoding/json"
 	"fmt"
+	"os"
 
 	"github.com/spf13/cobra"
 
@@ -93,6 +94,11 @@ func newMigrateCommand(env Env) *cobra.Command {
 		Example: "  freeflow migrate --books postgres://freeflow@db/freeflow",
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if f.books == "" {
+				if err := os.MkdirAll(f.data, 0o700); err != nil {
+					return fmt.Errorf("making the data folder: %w", err)
+				}
+			}
 			if err := books.Migrate(cmd.Context(), f.booksURL()); err != nil {
 				return fmt.Errorf("migrating the books: %w", err)
 			}

@@ -95,10 +95,23 @@ func (s *splitter) split(how form, body []byte) ([]Item, error) {
 	case first == "":
 		return nil, web.NewProblem(http.StatusBadRequest, "bad-json", "The body is not a JSON array",
 			"the body is empty; send an array of reads, or [] for none")
+	case linesOfObjects(text):
+		return s.items, s.lines(text)
 	default:
 		return nil, web.NewProblem(http.StatusBadRequest, "bad-json", "The body is not a JSON array",
-			"the body begins neither as an array of reads nor as lines of reads")
+			"the body is neither an array of reads nor lines of reads")
 	}
+}
+
+// linesOfObjects reports whether a later line begins as a read although the
+// first does not: then it is a bad line with neighbours, not a bad body.
+func linesOfObjects(text string) bool {
+	for line := range strings.Lines(text) {
+		if strings.HasPrefix(strings.TrimLeft(line, " \t\r\n"), "{") {
+			return true
+		}
+	}
+	return false
 }
 
 // lines takes NDJSON: one read a line. Blank lines count for nothing, also not

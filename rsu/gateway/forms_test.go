@@ -259,6 +259,20 @@ func TestOneObjectOverSeveralLines(t *testing.T) {
 	}
 }
 
+// A bad first line is a bad line, not a bad body, whatever the content type.
+func TestBadFirstLineCostsNoNeighbour(t *testing.T) {
+	good := object(1, `,"tag":"AA"`)
+	for _, first := range []string{"xx", "null", "\x00", "\ufeff" + good, "7"} {
+		for _, contentType := range []string{"", "application/json", "application/x-ndjson"} {
+			h := newHarness(t, gateway.Limits{})
+			got := accepted(t, h.do(request("/v1/reads", strings.NewReader(first+"\n"+good+"\n"), "Content-Type", contentType)))
+			if got.Accepted != 1 || len(got.Rejected) != 1 || got.Rejected[0].Index != 0 {
+				t.Errorf("%q as %q: %+v", first, contentType, got)
+			}
+		}
+	}
+}
+
 // What does not parse as a whole is refused as a whole.
 func TestBodiesThatDoNotParse(t *testing.T) {
 	good := object(1, `,"tag":"AA"`)
