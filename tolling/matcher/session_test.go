@@ -33,13 +33,13 @@ type bench struct {
 	records  []kafka.Record
 }
 
-func newBench(t *testing.T, rows string) *bench {
+func newBench(t *testing.T) *bench {
 	t.Helper()
 	network, err := tariff.Open("hongkong")
 	if err != nil {
 		t.Fatal(err)
 	}
-	assignments, err := registry.Parse(strings.NewReader("account,plate,class,tag,from,to,exempt\n"+rows), network.KnowsClass)
+	assignments, err := registry.Parse(strings.NewReader("account,plate,class,tag,from,to,exempt\n"+taxi), network.KnowsClass)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -123,12 +123,13 @@ func (b *bench) standing() []billing.Pass {
 	return passes
 }
 
+// taxi is the whole registry of a bench.
 const taxi = "A,HK1,taxi,,2025-01-01T00:00:00Z,,\n"
 
 // What cannot be read is set aside with the reason and does not hold up what
 // stands behind it.
 func TestUnreadableRecordsAreSetAside(t *testing.T) {
-	b := newBench(t, taxi)
+	b := newBench(t)
 	nowhere := encode(t, rsu.Read{Unit: "NOWHERE", TimeMicros: noon.UnixMicro(), Plate: "HK1"})
 	b.feed([]byte("garbage\xff"), nil, plate(t, "HK1", 0), nowhere)
 	if len(b.rejected) != 3 {
@@ -151,7 +152,7 @@ func TestUnreadableRecordsAreSetAside(t *testing.T) {
 // A late batch that makes an earlier pass and bridges it to one already charged
 // amends what was charged: the same pass, no second charge, no reversal.
 func TestLateReadsAmendWhatWasCharged(t *testing.T) {
-	b := newBench(t, taxi)
+	b := newBench(t)
 	b.feed(plate(t, "HK1", 0))
 	charged := b.standing()[0]
 	b.feed(plate(t, "HK1", -100*time.Second), plate(t, "HK1", -50*time.Second))
@@ -169,7 +170,7 @@ func TestLateReadsAmendWhatWasCharged(t *testing.T) {
 // A session that ends in good order hands the open passes over: the next one
 // does not ask the books. One that finds nothing does.
 func TestOpenPassesAreHandedOver(t *testing.T) {
-	b := newBench(t, taxi)
+	b := newBench(t)
 	b.feed(plate(t, "HK1", 0), plate(t, "HK2", 0))
 	asked := testutil.ToFloat64(b.config.Metrics.Windows)
 	b.feed(plate(t, "HK1", 20*time.Second))
@@ -193,7 +194,7 @@ func TestOpenPassesAreHandedOver(t *testing.T) {
 
 // What is held is bounded by time: old records are dropped.
 func TestOldRecordsAreDropped(t *testing.T) {
-	b := newBench(t, taxi)
+	b := newBench(t)
 	for i := range 200 {
 		b.feed(plate(t, fmt.Sprintf("V%d", i), time.Duration(i)*10*time.Second))
 	}
@@ -211,7 +212,7 @@ func TestOldRecordsAreDropped(t *testing.T) {
 // A log that ends before the books do is another log, or a damaged one; to go
 // on would skip reads.
 func TestAnotherLogIsRefused(t *testing.T) {
-	b := newBench(t, taxi)
+	b := newBench(t)
 	b.feed(plate(t, "HK1", 0), plate(t, "HK1", time.Second))
 	err := New(b.config).Serve(t.Context(), &batches{all: b.records[:1], sizes: []int{1}})
 	if err == nil || errors.Is(err, io.EOF) || !strings.Contains(err.Error(), "another log") {
@@ -221,7 +222,7 @@ func TestAnotherLogIsRefused(t *testing.T) {
 
 // The archive gives the reads of a pass back, each once and in order.
 func TestReadsOfAPass(t *testing.T) {
-	b := newBench(t, taxi)
+	b := newBench(t)
 	b.feed(plate(t, "HK1", 2*time.Second), plate(t, "HK1", 0), plate(t, "HK2", time.Second))
 	b.feed(plate(t, "HK1", 2*time.Second), plate(t, "HK1", 500*time.Second))
 	var pass billing.Pass
