@@ -30,10 +30,9 @@ type throttle struct {
 	accounts  *recent[string, failures]
 }
 
-type allowance struct {
-	left float64
-	at   time.Time
-}
+// allowance is when an address will have all its attempts again: each attempt
+// moves that attemptEvery further away.
+type allowance struct{ whole time.Time }
 
 type failures struct {
 	count int
@@ -56,16 +55,13 @@ func (t *throttle) enter(address, who string) (wait time.Duration) {
 	now := t.clock.Now()
 	network := networkOf(address)
 	a, ok := t.addresses.get(network)
-	if !ok {
-		a = allowance{left: attemptsAtOnce, at: now}
+	if !ok || a.whole.Before(now) {
+		a.whole = now
 	}
-	a.left = min(attemptsAtOnce, a.left+float64(now.Sub(a.at))/float64(attemptEvery))
-	a.at = now
-	if a.left < 1 {
-		t.addresses.put(network, a)
-		return time.Duration((1 - a.left) * float64(attemptEvery))
+	if wait := a.whole.Sub(now) - (attemptsAtOnce-1)*attemptEvery; wait > 0 {
+		return wait
 	}
-	a.left--
+	a.whole = a.whole.Add(attemptEvery)
 	t.addresses.put(network, a)
 	f, ok := t.accounts.get(who)
 	if ok && now.Before(f.until) {

@@ -242,6 +242,7 @@ func feedFile(ctx context.Context, env Env, intake *gateway.Intake, path string,
 		items, numbers = items[:0], numbers[:0]
 		return nil
 	}
+	var refused error // by the log, as opposed to what is wrong with the file
 	err = eachLine(in, func(l line) error {
 		if l.long {
 			items = append(items, gateway.Item{Form: rsu.FormJSON, Raw: l.text,
@@ -252,8 +253,12 @@ func feedFile(ctx context.Context, env Env, intake *gateway.Intake, path string,
 		if numbers = append(numbers, l.number); len(items) < replayChunk {
 			return nil
 		}
-		return flush()
+		refused = flush()
+		return refused
 	})
+	if refused != nil {
+		return refused
+	}
 	if err != nil {
 		err = fmt.Errorf("reading %s after line %d: %w", path, lastOf(numbers), err)
 	}

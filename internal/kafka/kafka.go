@@ -24,7 +24,7 @@ const (
 	TopicRejected = "reads.rejected.v1"
 )
 
-// Message is what is published. Time zero means the broker's time of arrival.
+// Message is what is published; the record's time is that of its arrival.
 type Message struct {
 	Key, Value []byte
 	Headers    []Header

@@ -281,7 +281,7 @@ func (s *session) turn(ctx context.Context, records []kafka.Record, next int64) 
 			continue
 		}
 		if err != nil {
-			return fmt.Errorf("posting offsets %d to %d of partition %d: %w", batch.From, batch.To, s.partition, err)
+			return fmt.Errorf("matching %d reads: %w", len(reads), err) // the books name the offsets
 		}
 		s.Hook(PointPosted)
 		if err := s.posted(t, batch); err != nil {
