@@ -242,7 +242,6 @@ func TestEveryTestRuns(t *testing.T) {
 // but in files that have it for something else.
 func TestMoneyIsNoFloat(t *testing.T) {
 	other := map[string]string{
-		"billing/portal/throttle.go": "fractions of an attempt to sign in",
 		"tolling/tariff/load.go":     "degrees of latitude",
 		"tolling/tariff/network.go":  "degrees of latitude",
 	}
