@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"freeflow/billing"
+	"freeflow/internal/database"
 )
 
 const microsecond = time.Microsecond
@@ -17,7 +18,7 @@ const passColumns = `p.id, p.facility, p.toll_point, p.vehicle, p.registered, p.
 	p.marks, p.merged_into, p.toll_revision, p.decision, p.evidence`
 
 // scanPass reads passColumns.
-func scanPass(r rows) (record, error) {
+func scanPass(r database.Rows) (record, error) {
 	var (
 		p               record
 		marks, decision string
@@ -44,7 +45,7 @@ const factColumns = `o.id, o.facility, o.toll_point, o.vehicle, o.registered, o.
 	o.marks, o.merged_into, o.toll_revision`
 
 // scanFacts reads factColumns.
-func scanFacts(r rows) (record, error) {
+func scanFacts(r database.Rows) (record, error) {
 	var (
 		p     record
 		marks string
@@ -112,10 +113,10 @@ func decodeDecision(text string) (*billing.Decision, error) {
 }
 
 // passByID reads one pass; ErrNotFound.
-func passByID(ctx context.Context, db session, id string) (record, error) {
+func passByID(ctx context.Context, db database.Session, id string) (record, error) {
 	var p record
 	found := false
-	err := each(ctx, db, `SELECT `+passColumns+` FROM pass p WHERE p.id = $1`, []any{id}, func(r rows) error {
+	err := database.Each(ctx, db, `SELECT `+passColumns+` FROM pass p WHERE p.id = $1`, []any{id}, func(r database.Rows) error {
 		var err error
 		found = true
 		p, err = scanPass(r)
@@ -153,6 +154,15 @@ const (
 	markedPass = `p.id = m.pass_id AND p.last_micros >= w.lo AND p.merged_into = '' AND NOT (p.vehicle = w.vehicle AND p.registered = w.registered)`
 )
 
+// lookup calls fn with the passColumns of every pass in the windows; a pass in
+// several of them may come several times.
+func (s *Store) lookup(ctx context.Context, ws []window, fn func(database.Rows) error) error {
+	if s.db.Kind() == database.PostgreSQL {
+		return s.lookupPostgres(ctx, ws, fn)
+	}
+	return s.lookupSQLite(ctx, ws, fn)
+}
+
 // Passes answers all windows at once. See billing.Posting.
 func (s *Store) Passes(ctx context.Context, windows []billing.Window) ([]billing.Pass, error) {
 	if len(windows) == 0 {
@@ -164,7 +174,7 @@ func (s *Store) Passes(ctx context.Context, windows []billing.Window) ([]billing
 	}
 	seen := make(map[string]struct{})
 	var passes []billing.Pass
-	err := s.engine.lookup(ctx, ws, func(r rows) error {
+	err := s.lookup(ctx, ws, func(r database.Rows) error {
 		p, err := scanPass(r)
 		if err != nil {
 			return err

@@ -9,9 +9,9 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
-	"github.com/jackc/pgx/v5/pgxpool"
 
 	"freeflow/billing"
+	"freeflow/internal/database"
 )
 
 // Statements of a posting, each over all its rows at once.
@@ -71,10 +71,10 @@ const (
 		LIMIT 1`
 )
 
-// lookup asks once for all windows, on a connection that plans for few rows.
+// lookupPostgres asks once for all windows, on a connection that plans for few rows.
 // LATERAL and OFFSET 0 make it ask for each window alone, whatever the planner
 // thinks of the tables.
-func (e *pgEngine) lookup(ctx context.Context, ws []window, fn func(rows) error) error {
+func (s *Store) lookupPostgres(ctx context.Context, ws []window, fn func(database.Rows) error) error {
 	const query = `WITH w AS (SELECT * FROM unnest($1::text[], $2::text[], $3::boolean[], $4::bigint[], $5::bigint[])
 		AS w (facility, vehicle, registered, lo, hi))
 		SELECT ` + passColumns + ` FROM w JOIN facility f ON f.facility = w.facility
@@ -89,55 +89,52 @@ func (e *pgEngine) lookup(ctx context.Context, ws []window, fn func(rows) error)
 	for i, w := range ws {
 		facilities[i], vehicles[i], registered[i], from[i], to[i] = w.facility, w.vehicle, w.registered, w.from, w.to
 	}
-	conn, err := e.posters.Acquire(ctx)
-	if err != nil {
-		return err
-	}
-	defer conn.Release()
-	return each(ctx, &pgSession{conn.Conn()}, query, []any{facilities, vehicles, registered, from, to}, fn)
-}
-
-// post applies the change in one transaction of two round trips: the first
-// takes the locks and changes the passes, the second posts what follows from
-// what they were and commits. Balances come last: accounts are shared by all
-// partitions, and a row's lock is then held for little more than the commit.
-func (e *pgEngine) post(ctx context.Context, c *change) error {
-	return retry(ctx, e.logger, pgAttempts, func() error {
-		return pgError(e.postOnce(ctx, c))
+	return s.db.Postgres(ctx, func(conn *pgx.Conn) error {
+		return database.Each(ctx, database.PostgresSession(conn), query, []any{facilities, vehicles, registered, from, to}, fn)
 	})
 }
 
-func (e *pgEngine) postOnce(ctx context.Context, c *change) error {
-	conn, err := e.posters.Acquire(ctx)
+// plannerSettings are those of the connections that post. The statements of a
+// posting find a few rows each by an index. While tables are young the planner
+// knows nothing of them and may settle on reading all of every one, and keep to
+// it as they grow.
+func plannerSettings() map[string]string {
+	return map[string]string{
+		"enable_seqscan": "off", "enable_bitmapscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off",
+		"enable_material": "off", "enable_memoize": "off",
+	}
+}
+
+// postPostgres applies the change in one transaction of two round trips: the
+// first takes the locks and changes the passes, the second posts what follows
+// from what they were and commits. Balances come last: accounts are shared by
+// all partitions, and a row's lock is then held for little more than the
+// commit.
+func (s *Store) postPostgres(ctx context.Context, c *change) error {
+	names := facilities(c.passes)
+	once := func(conn *pgx.Conn) error { return postOn(ctx, conn, c, names) }
+	err := s.db.Postgres(ctx, once)
+	if !errors.Is(err, errNoPlace) {
+		return err
+	}
+	// A new facility's row is made in a transaction of its own: made in that of
+	// the posting, it would be waited for out of order.
+	err = s.db.Write(ctx, func(db database.Session) error {
+		_, err := db.Exec(ctx, pgFacility, slices.Clone(names), c.gap)
+		return err
+	})
 	if err != nil {
 		return err
 	}
-	defer conn.Release()
-	if err := e.postOn(ctx, conn, c, facilities(c.passes)); err != nil {
-		return errors.Join(err, pgRollback(ctx, conn.Conn()))
-	}
-	return nil
+	return s.db.Postgres(ctx, once)
 }
 
 // errNoPlace says that a facility's row is not there yet.
 var errNoPlace = errors.New("facility is new")
 
-func (e *pgEngine) postOn(ctx context.Context, conn *pgxpool.Conn, c *change, names []string) error {
-	p := &pgPosting{conn: conn.Conn(), c: c, names: names, before: map[string]record{}}
-	err := p.passes(ctx)
-	if errors.Is(err, errNoPlace) {
-		// A new facility's row is made in a transaction of its own: made in
-		// this one, it would be waited for out of order.
-		if err := pgRollback(ctx, p.conn); err != nil {
-			return err
-		}
-		if _, err := p.conn.Exec(ctx, pgFacility, encodeArgs([]any{slices.Clone(names), c.gap})...); err != nil {
-			return err
-		}
-		p.before = map[string]record{}
-		err = p.passes(ctx)
-	}
-	if err != nil {
+func postOn(ctx context.Context, conn *pgx.Conn, c *change, names []string) error {
+	p := &pgPosting{conn: conn, c: c, names: names, before: map[string]record{}}
+	if err := p.passes(ctx); err != nil {
 		return err
 	}
 	follows, err := planChange(c, p.before)
@@ -162,11 +159,11 @@ func (p *pgPosting) passes(ctx context.Context) error {
 	b := &pgx.Batch{}
 	b.Queue("BEGIN")
 	if p.c.batch != nil {
-		b.Queue(fenceSQL, encodeArgs(fenceArgs(p.c.batch))...)
+		b.Queue(fenceSQL, database.EncodeArgs(fenceArgs(p.c.batch))...)
 	}
 	var swallowed, amended, added []*billing.Pass
 	if len(p.c.passes) > 0 {
-		b.Queue(pgPlaces, encodeArgs([]any{slices.Clone(p.names)})...)
+		b.Queue(pgPlaces, database.EncodeArgs([]any{slices.Clone(p.names)})...)
 		swallowed, amended, added = sortOut(p.c.passes)
 		// Swallowed passes make room before others take their place.
 		for _, group := range [][]*billing.Pass{swallowed, amended} {
@@ -226,7 +223,7 @@ func (p *pgPosting) readPlaces(results pgx.BatchResults) error {
 	if err != nil {
 		return err
 	}
-	r := pgRows{found}
+	r := database.PostgresRows(found)
 	defer r.Close()
 	p.standing = nil
 	for r.Next() {
@@ -254,7 +251,7 @@ func (p *pgPosting) readBefore(results pgx.BatchResults, group []*billing.Pass) 
 	if err != nil {
 		return err
 	}
-	r := pgRows{found}
+	r := database.PostgresRows(found)
 	defer r.Close()
 	n := 0
 	for ; r.Next(); n++ {
@@ -282,7 +279,7 @@ func (p *pgPosting) follow(ctx context.Context, f *plan) error {
 	b := &pgx.Batch{}
 	moved := places(p.c, p.standing)
 	for _, m := range moved {
-		b.Queue(placeSQL, encodeText(m.facility), m.longest, m.smallestGap)
+		b.Queue(placeSQL, database.EncodeText(m.facility), m.longest, m.smallestGap)
 	}
 	if f.payload != nil {
 		b.Queue(pgOutbox, p.posting, f.postedAt, int64(len(f.transactions)), f.payload)
@@ -290,7 +287,7 @@ func (p *pgPosting) follow(ctx context.Context, f *plan) error {
 	queueLedger(b, f, p.posting)
 	queueRest(b, f)
 	if p.c.decision != nil {
-		b.Queue(decisionSQL, encodeArgs(decisionArgs(&p.c.passes[0], p.c.decision))...)
+		b.Queue(decisionSQL, database.EncodeArgs(decisionArgs(&p.c.passes[0], p.c.decision))...)
 	}
 	if p.c.batch != nil && p.c.batch.Reads != nil {
 		b.Queue(archiveSQL, archiveArgs(p.c.batch)...)
@@ -370,7 +367,7 @@ func queuePasses(b *pgx.Batch, query string, passes []*billing.Pass, d *billing.
 		registered[i], evidence[i] = p.Registered, notNil(p.Evidence)
 		first[i], last[i], revision[i], amount[i] = p.FirstMicros, p.LastMicros, p.Revision, p.AmountCents
 	}
-	b.Queue(query, encodeArgs([]any{texts[0], texts[1], texts[2], texts[3], registered, first, last, revision, texts[4], texts[5],
+	b.Queue(query, database.EncodeArgs([]any{texts[0], texts[1], texts[2], texts[3], registered, first, last, revision, texts[4], texts[5],
 		texts[6], amount, texts[7], texts[8], texts[9], texts[10], texts[11], texts[12], evidence, texts[13]})...)
 	return nil
 }
@@ -395,8 +392,8 @@ func queueLedger(b *pgx.Batch, f *plan, posting int64) {
 			accounts, cents = append(accounts, e.Account), append(cents, e.AmountCents)
 		}
 	}
-	b.Queue(pgTransaction, encodeArgs([]any{ids, kinds, passIDs, revisions, currencies, reverses, f.postedAt, posting})...)
-	b.Queue(pgEntry, encodeArgs([]any{entryOf, legs, accounts, cents})...)
+	b.Queue(pgTransaction, database.EncodeArgs([]any{ids, kinds, passIDs, revisions, currencies, reverses, f.postedAt, posting})...)
+	b.Queue(pgEntry, database.EncodeArgs([]any{entryOf, legs, accounts, cents})...)
 }
 
 // queueBalances queues what the entries add up to, by account.
@@ -409,7 +406,7 @@ func queueBalances(b *pgx.Batch, f *plan) {
 	for i, m := range f.balances {
 		holders[i], units[i], sums[i] = m.Account, m.Currency, m.AmountCents
 	}
-	b.Queue(pgBalance, encodeArgs([]any{holders, units, sums})...)
+	b.Queue(pgBalance, database.EncodeArgs([]any{holders, units, sums})...)
 }
 
 // queueRest queues what follows from the change beside money.
@@ -419,7 +416,7 @@ func queueRest(b *pgx.Batch, f *plan) {
 		for i := range f.superseded {
 			columns = append(columns, revisionArgs(&f.superseded[i], f.postedAt))
 		}
-		b.Queue(pgRevision, encodeArgs(transpose(columns))...)
+		b.Queue(pgRevision, database.EncodeArgs(transpose(columns))...)
 	}
 	if n := len(f.tollRevisions); n > 0 {
 		ids, revisions := make([]string, n), make([]int64, n)
@@ -441,7 +438,7 @@ func queueMarks(b *pgx.Batch, query string, marks []mark) {
 	for i, m := range marks {
 		facilities[i], names[i], first[i], ids[i] = m.facility, m.name, m.firstMicros, m.passID
 	}
-	b.Queue(query, encodeArgs([]any{facilities, names, first, ids})...)
+	b.Queue(query, database.EncodeArgs([]any{facilities, names, first, ids})...)
 }
 
 // transpose turns rows into one array a column, typed by the first row.
@@ -486,7 +483,7 @@ func queueGuard(b *pgx.Batch, c *change, longest map[string]int64) {
 		firstTo, lastFrom = append(firstTo, p.LastMicros+c.gap), append(lastFrom, p.FirstMicros-c.gap)
 	}
 	if len(ids) > 0 {
-		b.Queue(pgOverlap, encodeArgs([]any{ids, vehicles, registered, names, points, firstFrom, firstTo, lastFrom})...)
+		b.Queue(pgOverlap, database.EncodeArgs([]any{ids, vehicles, registered, names, points, firstFrom, firstTo, lastFrom})...)
 	}
 }
 

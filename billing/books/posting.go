@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"freeflow/billing"
+	"freeflow/internal/database"
 )
 
 // Statements of a posting that both engines run as they are.
@@ -47,8 +48,8 @@ func notNil(b []byte) []byte {
 // Progress returns how far the partition has been posted.
 func (s *Store) Progress(ctx context.Context, partition int) (billing.Progress, error) {
 	var p billing.Progress
-	err := s.engine.direct(ctx, func(db session) error {
-		_, err := one(ctx, db, `SELECT next_offset, max_micros FROM progress WHERE log_partition = $1`,
+	err := s.db.Direct(ctx, func(db database.Session) error {
+		_, err := database.One(ctx, db, `SELECT next_offset, max_micros FROM progress WHERE log_partition = $1`,
 			[]any{int64(partition)}, &p.NextOffset, &p.MaxMicros)
 		return err
 	})
@@ -61,8 +62,8 @@ func (s *Store) Progress(ctx context.Context, partition int) (billing.Progress, 
 // MaxMicros returns the latest read time of any partition; 0 if none.
 func (s *Store) MaxMicros(ctx context.Context) (int64, error) {
 	var latest int64
-	err := s.engine.direct(ctx, func(db session) error {
-		_, err := one(ctx, db, `SELECT coalesce(max(max_micros), 0) FROM progress`, nil, &latest)
+	err := s.db.Direct(ctx, func(db database.Session) error {
+		_, err := database.One(ctx, db, `SELECT coalesce(max(max_micros), 0) FROM progress`, nil, &latest)
 		return err
 	})
 	if err != nil {
@@ -77,10 +78,18 @@ func (s *Store) Post(ctx context.Context, b billing.Batch) error {
 		return fmt.Errorf("posting a batch: %w", err)
 	}
 	c := &change{batch: &b, passes: b.Passes, gap: b.Gap, postedAt: b.PostedAt}
-	if err := s.engine.post(ctx, c); err != nil {
+	if err := s.post(ctx, c); err != nil {
 		return fmt.Errorf("posting offsets %d to %d of partition %d: %w", b.From, b.To, b.Partition, err)
 	}
 	return nil
+}
+
+// post applies the change in one transaction.
+func (s *Store) post(ctx context.Context, c *change) error {
+	if s.db.Kind() == database.PostgreSQL {
+		return s.postPostgres(ctx, c)
+	}
+	return s.postSQLite(ctx, c)
 }
 
 // Decide records a person's decision. See billing.Deciding.
@@ -94,7 +103,7 @@ func (s *Store) Decide(ctx context.Context, passID string, revision int64, d bil
 
 func (s *Store) decide(ctx context.Context, passID string, revision int64, d *billing.Decision) (billing.Pass, error) {
 	var r record
-	err := s.engine.direct(ctx, func(db session) error {
+	err := s.db.Direct(ctx, func(db database.Session) error {
 		var err error
 		r, err = passByID(ctx, db, passID)
 		return err
@@ -122,7 +131,7 @@ func (s *Store) decide(ctx context.Context, passID string, revision int64, d *bi
 	p.Decision = &kept
 	// The guard is the revision: a pass that changes between here and there is
 	// found stale, and nothing is posted.
-	err = s.engine.post(ctx, &change{decision: &kept, passes: []billing.Pass{p}, postedAt: d.At})
+	err = s.post(ctx, &change{decision: &kept, passes: []billing.Pass{p}, postedAt: d.At})
 	if errors.Is(err, billing.ErrStale) {
 		return billing.Pass{}, fmt.Errorf("%w: it changed meanwhile", billing.ErrConflict)
 	}

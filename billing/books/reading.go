@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"freeflow/billing"
+	"freeflow/internal/database"
 )
 
 // List returns standing passes in the order of Cursor. See billing.Reading.
@@ -18,8 +19,8 @@ func (s *Store) List(ctx context.Context, f billing.Filter) ([]billing.Pass, err
 	}
 	query, args := listQuery(&f)
 	var passes []billing.Pass
-	err := s.engine.direct(ctx, func(db session) error {
-		return each(ctx, db, query, args, func(r rows) error {
+	err := s.db.Direct(ctx, func(db database.Session) error {
+		return database.Each(ctx, db, query, args, func(r database.Rows) error {
 			p, err := scanPass(r)
 			passes = append(passes, p.Pass)
 			return err
@@ -73,7 +74,7 @@ func listQuery(f *billing.Filter) (string, []any) {
 // History returns all that the books know of one pass. See billing.Reading.
 func (s *Store) History(ctx context.Context, passID string) (billing.History, error) {
 	var h billing.History
-	err := s.engine.read(ctx, func(db session) error {
+	err := s.db.Read(ctx, func(db database.Session) error {
 		r, err := passByID(ctx, db, passID)
 		if err != nil {
 			return err
@@ -91,9 +92,9 @@ func (s *Store) History(ctx context.Context, passID string) (billing.History, er
 	return h, nil
 }
 
-func revisions(ctx context.Context, db session, passID string) (list []billing.Revision, err error) {
-	err = each(ctx, db, `SELECT revision, replaced_at, toll_point, vehicle, first_micros, last_micros, status, class, account,
-		amount_cents, rule, reasons FROM pass_revision WHERE pass_id = $1 ORDER BY revision`, []any{passID}, func(r rows) error {
+func revisions(ctx context.Context, db database.Session, passID string) (list []billing.Revision, err error) {
+	err = database.Each(ctx, db, `SELECT revision, replaced_at, toll_point, vehicle, first_micros, last_micros, status, class, account,
+		amount_cents, rule, reasons FROM pass_revision WHERE pass_id = $1 ORDER BY revision`, []any{passID}, func(r database.Rows) error {
 		var (
 			v  billing.Revision
 			at int64
@@ -109,10 +110,10 @@ func revisions(ctx context.Context, db session, passID string) (list []billing.R
 
 // transactions reads those of one pass in the order of posting. Their ids
 // begin with the pass's, and a hyphen; the full stop is the next character.
-func transactions(ctx context.Context, db session, passID string) (list []billing.Transaction, err error) {
-	err = each(ctx, db, `SELECT t.id, t.kind, t.pass_id, t.revision, t.currency, t.reverses, t.posted_at, e.account, e.amount_cents
+func transactions(ctx context.Context, db database.Session, passID string) (list []billing.Transaction, err error) {
+	err = database.Each(ctx, db, `SELECT t.id, t.kind, t.pass_id, t.revision, t.currency, t.reverses, t.posted_at, e.account, e.amount_cents
 		FROM transactions t JOIN entries e ON e.transaction_id = t.id
-		WHERE t.id > $1 AND t.id < $2 ORDER BY t.revision, t.kind, e.leg`, []any{passID + "-", passID + "."}, func(r rows) error {
+		WHERE t.id > $1 AND t.id < $2 ORDER BY t.revision, t.kind, e.leg`, []any{passID + "-", passID + "."}, func(r database.Rows) error {
 		var (
 			t  billing.Transaction
 			e  billing.Entry
@@ -135,8 +136,8 @@ func transactions(ctx context.Context, db session, passID string) (list []billin
 // Totals sums up all standing passes. See billing.Reading.
 func (s *Store) Totals(ctx context.Context) (billing.Totals, error) {
 	var t billing.Totals
-	err := s.engine.direct(ctx, func(db session) error {
-		_, err := one(ctx, db, `SELECT count(*),
+	err := s.db.Direct(ctx, func(db database.Session) error {
+		_, err := database.One(ctx, db, `SELECT count(*),
 			coalesce(sum(CASE WHEN status = 'charged' THEN 1 ELSE 0 END), 0),
 			coalesce(sum(CASE WHEN status = 'exempt' THEN 1 ELSE 0 END), 0),
 			coalesce(sum(CASE WHEN status = 'unpaid' THEN 1 ELSE 0 END), 0),
@@ -161,7 +162,7 @@ const balanceChunk = 400
 // within each run of a few hundred; all of one instant. See billing.Reading.
 func (s *Store) Balances(ctx context.Context, accounts []string) ([]billing.Balance, error) {
 	var list []billing.Balance
-	err := s.engine.read(ctx, func(db session) error {
+	err := s.db.Read(ctx, func(db database.Session) error {
 		for len(accounts) > 0 {
 			n := min(len(accounts), balanceChunk)
 			args := make([]any, balanceChunk)
@@ -170,8 +171,8 @@ func (s *Store) Balances(ctx context.Context, accounts []string) ([]billing.Bala
 				args[i] = accounts[min(i, n-1)]
 			}
 			accounts = accounts[n:]
-			err := each(ctx, db, `SELECT account, currency, amount_cents FROM balance WHERE account IN (`+placeholders(1, balanceChunk)+`)
-				ORDER BY account, currency`, args, func(r rows) error {
+			err := database.Each(ctx, db, `SELECT account, currency, amount_cents FROM balance WHERE account IN (`+database.Placeholders(1, balanceChunk)+`)
+				ORDER BY account, currency`, args, func(r database.Rows) error {
 				var b billing.Balance
 				err := r.Scan(&b.Account, &b.Currency, &b.AmountCents)
 				list = append(list, b)
@@ -199,11 +200,11 @@ func (s *Store) Archives(ctx context.Context, fromMicros, toMicros int64, call f
 	at := struct{ max, min, partition, offset int64 }{max: fromMicros, min: math.MinInt64}
 	for {
 		var blobs [][]byte
-		err := s.engine.direct(ctx, func(db session) error {
-			return each(ctx, db, `SELECT max_micros, min_micros, log_partition, from_offset, reads FROM read_archive
+		err := s.db.Direct(ctx, func(db database.Session) error {
+			return database.Each(ctx, db, `SELECT max_micros, min_micros, log_partition, from_offset, reads FROM read_archive
 				WHERE (max_micros, min_micros, log_partition, from_offset) > ($1, $2, $3, $4) AND max_micros >= $1 AND min_micros <= $5
 				ORDER BY max_micros, min_micros, log_partition, from_offset LIMIT $6`,
-				[]any{at.max, at.min, at.partition, at.offset, toMicros, int64(archivePage)}, func(r rows) error {
+				[]any{at.max, at.min, at.partition, at.offset, toMicros, int64(archivePage)}, func(r database.Rows) error {
 					var blob []byte
 					err := r.Scan(&at.max, &at.min, &at.partition, &at.offset, &blob)
 					blobs = append(blobs, blob)
@@ -227,9 +228,9 @@ func (s *Store) Archives(ctx context.Context, fromMicros, toMicros int64, call f
 // PruneArchives forgets old reads. See billing.Retention.
 func (s *Store) PruneArchives(ctx context.Context, before time.Time) (int64, error) {
 	var n int64
-	err := s.engine.write(ctx, func(db session) error {
+	err := s.db.Write(ctx, func(db database.Session) error {
 		var err error
-		n, err = db.exec(ctx, `DELETE FROM read_archive WHERE posted_at < $1`, before.UnixMicro())
+		n, err = db.Exec(ctx, `DELETE FROM read_archive WHERE posted_at < $1`, before.UnixMicro())
 		return err
 	})
 	if err != nil {

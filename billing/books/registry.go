@@ -11,6 +11,7 @@ import (
 	"unicode/utf8"
 
 	"freeflow/billing"
+	"freeflow/internal/database"
 )
 
 // rowDigest stands for an assignment while two registries are compared: a
@@ -50,7 +51,7 @@ func (s *Store) PutRegistry(ctx context.Context, list []billing.Assignment, at t
 		wanted[digestOf(a)] = struct{}{}
 	}
 	var version int64
-	err := s.engine.write(ctx, func(db session) error {
+	err := s.db.Write(ctx, func(db database.Session) error {
 		var err error
 		version, err = putRegistry(ctx, db, list, wanted, at)
 		return err
@@ -61,16 +62,16 @@ func (s *Store) PutRegistry(ctx context.Context, list []billing.Assignment, at t
 	return version, nil
 }
 
-func putRegistry(ctx context.Context, db session, list []billing.Assignment, wanted map[rowDigest]struct{}, at time.Time) (int64, error) {
+func putRegistry(ctx context.Context, db database.Session, list []billing.Assignment, wanted map[rowDigest]struct{}, at time.Time) (int64, error) {
 	var version, lastID int64
 	// The lock on one row makes those who put at once wait for each other.
-	if _, err := db.exec(ctx, `INSERT INTO meta AS m (name, value) VALUES ('registry_lock', '') ON CONFLICT (name) DO UPDATE SET value = m.value`); err != nil {
+	if _, err := db.Exec(ctx, `INSERT INTO meta AS m (name, value) VALUES ('registry_lock', '') ON CONFLICT (name) DO UPDATE SET value = m.value`); err != nil {
 		return 0, err
 	}
-	if _, err := one(ctx, db, latestVersion, nil, &version); err != nil {
+	if _, err := database.One(ctx, db, latestVersion, nil, &version); err != nil {
 		return 0, err
 	}
-	if _, err := one(ctx, db, `SELECT coalesce(max(id), 0) FROM assignment`, nil, &lastID); err != nil {
+	if _, err := database.One(ctx, db, `SELECT coalesce(max(id), 0) FROM assignment`, nil, &lastID); err != nil {
 		return 0, err
 	}
 	version++
@@ -91,7 +92,7 @@ func putRegistry(ctx context.Context, db session, list []billing.Assignment, wan
 		return 0, err
 	}
 	i := 0
-	err = db.bulk(ctx, "assignment", []string{"id", "since_version", "until_version", "from_micros", "to_micros", "exempt", "account", "plate", "class", "tag"},
+	err = db.Bulk(ctx, "assignment", []string{"id", "since_version", "until_version", "from_micros", "to_micros", "exempt", "account", "plate", "class", "tag"},
 		func() ([]any, bool) {
 			for i < len(list) {
 				a := &list[i]
@@ -109,12 +110,12 @@ func putRegistry(ctx context.Context, db session, list []billing.Assignment, wan
 	if err != nil {
 		return 0, err
 	}
-	_, err = db.exec(ctx, `INSERT INTO registry (version, put_at, rows_in) VALUES ($1, $2, $3)`, version, at.UnixMicro(), int64(len(wanted)))
+	_, err = db.Exec(ctx, `INSERT INTO registry (version, put_at, rows_in) VALUES ($1, $2, $3)`, version, at.UnixMicro(), int64(len(wanted)))
 	return version, err
 }
 
 // closeAssignments ends rows at a version, a few hundred a statement.
-func closeAssignments(ctx context.Context, db session, ids []int64, version int64) error {
+func closeAssignments(ctx context.Context, db database.Session, ids []int64, version int64) error {
 	const chunk = 400
 	for len(ids) > 0 {
 		n := min(len(ids), chunk)
@@ -124,7 +125,7 @@ func closeAssignments(ctx context.Context, db session, ids []int64, version int6
 			args = append(args, ids[min(i, n-1)])
 		}
 		ids = ids[n:]
-		if _, err := db.exec(ctx, `UPDATE assignment SET until_version = $1 WHERE id IN (`+placeholders(2, chunk)+`)`, args...); err != nil {
+		if _, err := db.Exec(ctx, `UPDATE assignment SET until_version = $1 WHERE id IN (`+database.Placeholders(2, chunk)+`)`, args...); err != nil {
 			return err
 		}
 	}
@@ -132,9 +133,9 @@ func closeAssignments(ctx context.Context, db session, ids []int64, version int6
 }
 
 // eachAssignment calls fn with every row in force, in the order of their ids.
-func eachAssignment(ctx context.Context, db session, fn func(id int64, a *billing.Assignment)) error {
-	return each(ctx, db, `SELECT id, from_micros, to_micros, exempt, account, plate, class, tag FROM assignment
-		WHERE until_version = 0 ORDER BY id`, nil, func(r rows) error {
+func eachAssignment(ctx context.Context, db database.Session, fn func(id int64, a *billing.Assignment)) error {
+	return database.Each(ctx, db, `SELECT id, from_micros, to_micros, exempt, account, plate, class, tag FROM assignment
+		WHERE until_version = 0 ORDER BY id`, nil, func(r database.Rows) error {
 		var (
 			id int64
 			a  billing.Assignment
@@ -150,8 +151,8 @@ func eachAssignment(ctx context.Context, db session, fn func(id int64, a *billin
 // RegistryVersion returns the present version. See billing.Registering.
 func (s *Store) RegistryVersion(ctx context.Context) (int64, error) {
 	var version int64
-	err := s.engine.direct(ctx, func(db session) error {
-		_, err := one(ctx, db, latestVersion, nil, &version)
+	err := s.db.Direct(ctx, func(db database.Session) error {
+		_, err := database.One(ctx, db, latestVersion, nil, &version)
 		return err
 	})
 	if err != nil {
@@ -167,9 +168,9 @@ func (s *Store) Registry(ctx context.Context) ([]billing.Assignment, int64, erro
 		list    []billing.Assignment
 		version int64
 	)
-	err := s.engine.read(ctx, func(db session) error {
+	err := s.db.Read(ctx, func(db database.Session) error {
 		var n int64
-		if _, err := one(ctx, db, `SELECT version, rows_in FROM registry ORDER BY version DESC LIMIT 1`, nil, &version, &n); err != nil {
+		if _, err := database.One(ctx, db, `SELECT version, rows_in FROM registry ORDER BY version DESC LIMIT 1`, nil, &version, &n); err != nil {
 			return err
 		}
 		if n < 0 || n > math.MaxInt32 {
@@ -186,8 +187,8 @@ func (s *Store) Registry(ctx context.Context) ([]billing.Assignment, int64, erro
 
 // PutLogin stores a login. See billing.Credentials.
 func (s *Store) PutLogin(ctx context.Context, l billing.Login) error {
-	err := s.engine.write(ctx, func(db session) error {
-		_, err := db.exec(ctx, `INSERT INTO login (email, account, password_hash) VALUES ($1, $2, $3)
+	err := s.db.Write(ctx, func(db database.Session) error {
+		_, err := db.Exec(ctx, `INSERT INTO login (email, account, password_hash) VALUES ($1, $2, $3)
 			ON CONFLICT (email) DO UPDATE SET account = excluded.account, password_hash = excluded.password_hash`, l.Email, l.Account, l.PasswordHash)
 		return err
 	})
@@ -201,9 +202,9 @@ func (s *Store) PutLogin(ctx context.Context, l billing.Login) error {
 func (s *Store) Login(ctx context.Context, email string) (billing.Login, error) {
 	l := billing.Login{Email: email}
 	found := false
-	err := s.engine.direct(ctx, func(db session) error {
+	err := s.db.Direct(ctx, func(db database.Session) error {
 		var err error
-		found, err = one(ctx, db, `SELECT account, password_hash FROM login WHERE email = $1`, []any{email}, &l.Account, &l.PasswordHash)
+		found, err = database.One(ctx, db, `SELECT account, password_hash FROM login WHERE email = $1`, []any{email}, &l.Account, &l.PasswordHash)
 		return err
 	})
 	if err == nil && !found {

@@ -20,6 +20,7 @@ import (
 
 	"freeflow/billing"
 	"freeflow/billing/booktest"
+	"freeflow/internal/database"
 )
 
 // schemas counts the schemas made by this process.
@@ -69,8 +70,8 @@ func TestPostgresEngine(t *testing.T) {
 
 func TestPostgresRefusesTruncate(t *testing.T) {
 	s := openTest(t, postgresURL(t), testOptions())
-	err := s.engine.write(context.Background(), func(db session) error {
-		_, err := db.exec(context.Background(), "TRUNCATE entries")
+	err := s.db.Write(context.Background(), func(db database.Session) error {
+		_, err := db.Exec(context.Background(), "TRUNCATE entries")
 		return err
 	})
 	if err == nil || !strings.Contains(err.Error(), "only ever added to") {
@@ -100,10 +101,10 @@ func TestPostgresKilledBackends(t *testing.T) {
 			default:
 			}
 			// Whoever holds the lock of a poster on this schema's progress.
-			err := killer.engine.write(ctx, func(db session) error {
-				return each(ctx, db, `SELECT pg_terminate_backend(l.pid) FROM pg_locks l
+			err := killer.db.Write(ctx, func(db database.Session) error {
+				return database.Each(ctx, db, `SELECT pg_terminate_backend(l.pid) FROM pg_locks l
 					JOIN pg_class c ON c.oid = l.relation AND c.relname = 'progress' AND c.relnamespace = current_schema()::regnamespace
-					WHERE l.mode = 'RowExclusiveLock'`, nil, func(rows) error { kills++; return nil })
+					WHERE l.mode = 'RowExclusiveLock'`, nil, func(database.Rows) error { kills++; return nil })
 			})
 			if err != nil {
 				t.Error(err)

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"freeflow/billing"
+	"freeflow/internal/database"
 )
 
 // Statements of a posting, row by row; all are compiled once.
@@ -39,15 +40,15 @@ const (
 		AND q.toll_point = $6 AND q.merged_into = '' AND q.id <> $7 AND q.last_micros >= $8 LIMIT 1`
 )
 
-// lookup asks once for every window; the statement stays compiled.
-func (e *sqliteEngine) lookup(ctx context.Context, ws []window, fn func(rows) error) error {
+// lookupSQLite asks once for every window; the statement stays compiled.
+func (s *Store) lookupSQLite(ctx context.Context, ws []window, fn func(database.Rows) error) error {
 	const query = `WITH w(facility, vehicle, registered, lo, hi) AS (VALUES ($1, $2, $3, $4, $5))
 		SELECT ` + passColumns + ` FROM w JOIN facility f ON f.facility = w.facility JOIN pass p ON ` + ownPass + `
 		UNION ALL
 		SELECT ` + passColumns + ` FROM w JOIN facility f ON f.facility = w.facility JOIN pass_mark m ON ` + passMark + ` JOIN pass p ON ` + markedPass
-	return e.read(ctx, func(db session) error {
+	return s.db.Read(ctx, func(db database.Session) error {
 		for _, w := range ws {
-			if err := each(ctx, db, query, []any{w.facility, w.vehicle, w.registered, w.from, w.to}, fn); err != nil {
+			if err := database.Each(ctx, db, query, []any{w.facility, w.vehicle, w.registered, w.from, w.to}, fn); err != nil {
 				return err
 			}
 		}
@@ -55,28 +56,28 @@ func (e *sqliteEngine) lookup(ctx context.Context, ws []window, fn func(rows) er
 	})
 }
 
-// post applies the change in the writer's one transaction; nobody else writes
+// postSQLite applies the change in the writer's one transaction; nobody else writes
 // meanwhile, so that nothing needs a lock.
-func (e *sqliteEngine) post(ctx context.Context, c *change) error {
-	return e.write(ctx, func(db session) error {
+func (s *Store) postSQLite(ctx context.Context, c *change) error {
+	return s.db.Write(ctx, func(db database.Session) error {
 		return (&litePosting{db, c}).run(ctx)
 	})
 }
 
 // litePosting is one run of a change.
 type litePosting struct {
-	db session
+	db database.Session
 	c  *change
 }
 
 func (l *litePosting) exec(ctx context.Context, query string, args ...any) error {
-	_, err := l.db.exec(ctx, query, args...)
+	_, err := l.db.Exec(ctx, query, args...)
 	return err
 }
 
 func (l *litePosting) run(ctx context.Context) error {
 	if l.c.batch != nil {
-		moved, err := l.db.exec(ctx, fenceSQL, fenceArgs(l.c.batch)...)
+		moved, err := l.db.Exec(ctx, fenceSQL, fenceArgs(l.c.batch)...)
 		if err != nil {
 			return err
 		}
@@ -122,7 +123,7 @@ func (l *litePosting) places(ctx context.Context) ([]place, error) {
 			return nil, err
 		}
 		var p place
-		if _, err := one(ctx, l.db, litePlace, []any{name}, &p.facility, &p.longest, &p.smallestGap); err != nil {
+		if _, err := database.One(ctx, l.db, litePlace, []any{name}, &p.facility, &p.longest, &p.smallestGap); err != nil {
 			return nil, err
 		}
 		standing = append(standing, p)
@@ -166,7 +167,7 @@ func (l *litePosting) amend(ctx context.Context) (map[string]record, error) {
 
 // facts reads what the books know of a pass; the zero record if nothing.
 func (l *litePosting) facts(ctx context.Context, id string) (was record, err error) {
-	err = each(ctx, l.db, liteFacts, []any{id}, func(r rows) error {
+	err = database.Each(ctx, l.db, liteFacts, []any{id}, func(r database.Rows) error {
 		was, err = scanFacts(r)
 		return err
 	})
@@ -211,7 +212,7 @@ func passArgs(p *billing.Pass, d *billing.Decision) ([]any, error) {
 // staleIfDuplicate turns the refusal of a second pass in the same place into
 // the poster's word for it.
 func staleIfDuplicate(p *billing.Pass, err error) error {
-	if isDuplicate(err) {
+	if database.IsDuplicate(err) {
 		return fmt.Errorf("%w: pass %s, or another of its vehicle at %s at that instant, stands already", billing.ErrStale, p.ID, p.TollPoint)
 	}
 	return err
@@ -226,7 +227,7 @@ func (l *litePosting) money(ctx context.Context, p *plan) error {
 		return err
 	}
 	var posting int64
-	if _, err := one(ctx, l.db, `SELECT last_insert_rowid()`, nil, &posting); err != nil {
+	if _, err := database.One(ctx, l.db, `SELECT last_insert_rowid()`, nil, &posting); err != nil {
 		return err
 	}
 	for i := range p.transactions {
@@ -297,7 +298,7 @@ func (l *litePosting) guard(ctx context.Context, longest map[string]int64) error
 			continue
 		}
 		var other string
-		found, err := one(ctx, l.db, liteOverlap, []any{p.Vehicle, p.Registered, p.Facility,
+		found, err := database.One(ctx, l.db, liteOverlap, []any{p.Vehicle, p.Registered, p.Facility,
 			p.FirstMicros - l.c.gap - longest[p.Facility], p.LastMicros + l.c.gap, p.TollPoint, p.ID, p.FirstMicros - l.c.gap}, &other)
 		if err != nil {
 			return err

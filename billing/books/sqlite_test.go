@@ -12,6 +12,7 @@ import (
 	"freeflow/billing"
 	"freeflow/billing/booktest"
 	"freeflow/internal/clock"
+	"freeflow/internal/database"
 )
 
 // testOptions are those of every store in these tests.
@@ -82,8 +83,8 @@ func TestSQLitePaths(t *testing.T) {
 func TestSQLiteDiskFull(t *testing.T) {
 	s := openTest(t, sqliteURL(t), testOptions())
 	pages := func(limit string) {
-		err := s.engine.write(context.Background(), func(db session) error {
-			return each(context.Background(), db, "PRAGMA max_page_count = "+limit, nil, func(rows) error { return nil })
+		err := s.db.Write(context.Background(), func(db database.Session) error {
+			return database.Each(context.Background(), db, "PRAGMA max_page_count = "+limit, nil, func(database.Rows) error { return nil })
 		})
 		if err != nil {
 			t.Fatal(err)

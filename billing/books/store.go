@@ -8,9 +8,10 @@
 // passes, the balances in order of account; so that no two wait for each
 // other. Entries and transactions refuse change by triggers.
 //
-// The SQL is written once for both engines; what is not, stands in the files
-// named after the engine: posting a batch, opening, and the few statements
-// that need sets of rows at once.
+// How an engine is opened and spoken to is internal/database's. The SQL is
+// written once for both engines; what is not, stands in the files named after
+// the engine: posting a batch and looking up passes, which need sets of rows at
+// once.
 //
 // Not promised: more than one process on a SQLite file is safe but not fast;
 // the answer to a COMMIT can be lost (whoever posts reads Progress again);
@@ -22,10 +23,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"strings"
 
 	"freeflow/billing"
 	"freeflow/internal/clock"
+	"freeflow/internal/database"
 )
 
 // The store keeps every contract of the books.
@@ -56,86 +57,49 @@ type Options struct {
 
 // Store is one set of books. Safe for concurrent use.
 type Store struct {
-	engine engine
-	clock  clock.Clock
-	id     string
+	db    *database.DB
+	clock clock.Clock
+	id    string
 }
 
 // Open opens the books at url: "sqlite:PATH" (any path, as it is) or
 // "postgres://...". It fails if there are none, if their schema is older than
 // this program (unless told to migrate) or newer.
 func Open(ctx context.Context, url string, opts Options) (*Store, error) {
-	if opts.MaxPosters <= 0 {
-		opts.MaxPosters = 8
-	}
 	if opts.Clock == nil {
 		opts.Clock = clock.System{}
-	}
-	if opts.Logger == nil {
-		opts.Logger = slog.New(slog.DiscardHandler)
 	}
 	if opts.Migrate {
 		if err := Migrate(ctx, url); err != nil {
 			return nil, err
 		}
 	}
-	e, err := openEngine(ctx, url, opts)
+	db, err := database.Open(ctx, url, database.Options{
+		Schema: schema(), Logger: opts.Logger, MaxWriters: opts.MaxPosters, WriterSettings: plannerSettings(),
+	})
 	if err != nil {
 		return nil, fmt.Errorf("opening books: %w", err)
 	}
-	s := &Store{engine: e, clock: opts.Clock}
+	s := &Store{db: db, clock: opts.Clock}
 	if err := s.start(ctx); err != nil {
-		return nil, errors.Join(fmt.Errorf("opening books: %w", err), e.close())
+		return nil, errors.Join(fmt.Errorf("opening books: %w", err), db.Close())
 	}
 	return s, nil
 }
 
 // Close ends all connections; it waits for calls under way.
-func (s *Store) Close() error { return s.engine.close() }
+func (s *Store) Close() error { return s.db.Close() }
 
 // ID is the identity of these books, made when they were created.
 func (s *Store) ID() string { return s.id }
 
-// start checks the schema and reads the identity.
+// start reads the identity.
 func (s *Store) start(ctx context.Context) error {
-	version, err := s.engine.schemaVersion(ctx)
-	if err != nil {
-		return err
-	}
-	if err := checkVersion(version); err != nil {
-		return err
-	}
-	return s.engine.direct(ctx, func(db session) error {
-		found, err := one(ctx, db, `SELECT value FROM meta WHERE name = 'books_id'`, nil, &s.id)
+	return s.db.Direct(ctx, func(db database.Session) error {
+		found, err := database.One(ctx, db, `SELECT value FROM meta WHERE name = 'books_id'`, nil, &s.id)
 		if err == nil && !found {
 			return errors.New("the books have no identity; run `freeflow migrate`")
 		}
 		return err
 	})
-}
-
-// openEngine picks the engine by the address.
-func openEngine(ctx context.Context, url string, opts Options) (engine, error) {
-	if path, ok := strings.CutPrefix(url, sqlitePrefix); ok {
-		return openSQLite(path, opts)
-	}
-	if isPostgres(url) {
-		return openPostgres(ctx, url, opts)
-	}
-	return nil, badAddress(url)
-}
-
-const sqlitePrefix = "sqlite:"
-
-func isPostgres(url string) bool {
-	return strings.HasPrefix(url, "postgres://") || strings.HasPrefix(url, "postgresql://")
-}
-
-// badAddress names the scheme only: the rest may hold a password.
-func badAddress(url string) error {
-	scheme, _, found := strings.Cut(url, ":")
-	if !found {
-		return errors.New("the address of the books must begin with sqlite: or postgres://")
-	}
-	return fmt.Errorf("the address of the books begins with %q; it must begin with sqlite: or postgres://", scheme+":")
 }

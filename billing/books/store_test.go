@@ -2,9 +2,7 @@ package books
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -12,9 +10,8 @@ import (
 	"testing"
 	"time"
 
-	"pgregory.net/rapid"
-
 	"freeflow/billing"
+	"freeflow/internal/database"
 )
 
 // passAt is a new pass of one vehicle, charged 8.00 to acc-1.
@@ -61,9 +58,9 @@ func violated(t testing.TB, s *Store) map[string]string {
 // tamper runs statements behind the store's back.
 func tamper(t testing.TB, s *Store, statements ...string) {
 	t.Helper()
-	err := s.engine.write(context.Background(), func(db session) error {
+	err := s.db.Write(context.Background(), func(db database.Session) error {
 		for _, statement := range statements {
-			if _, err := db.exec(context.Background(), statement); err != nil {
+			if _, err := db.Exec(context.Background(), statement); err != nil {
 				return err
 			}
 		}
@@ -149,8 +146,8 @@ func testAppendOnly(t *testing.T, s *Store) {
 	for _, statement := range []string{
 		`UPDATE entries SET amount_cents = 0`, `DELETE FROM entries`, `UPDATE transactions SET kind = 'x'`, `DELETE FROM transactions`,
 	} {
-		err := s.engine.write(context.Background(), func(db session) error {
-			_, err := db.exec(context.Background(), statement)
+		err := s.db.Write(context.Background(), func(db database.Session) error {
+			_, err := db.Exec(context.Background(), statement)
 			return err
 		})
 		if err == nil || !strings.Contains(err.Error(), "only ever added to") {
@@ -340,39 +337,4 @@ func TestBadAddresses(t *testing.T) {
 	if err := Migrate(context.Background(), "sqlite:"+dir+"/no/such/folder/books.db"); err == nil {
 		t.Error("migrated in a folder that is not there")
 	}
-}
-
-func TestRetryIsBounded(t *testing.T) {
-	for name, c := range map[string]struct {
-		err   error
-		tries int
-	}{"asked to": {errRetry, 3}, "not asked to": {errors.New("broken"), 1}, "good": {nil, 1}} {
-		tries := 0
-		err := retry(context.Background(), slog.New(slog.DiscardHandler), 3, func() error { tries++; return c.err })
-		if tries != c.tries || !errors.Is(err, c.err) {
-			t.Errorf("%s: %d tries, %v", name, tries, err)
-		}
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	tries := 0
-	err := retry(ctx, slog.New(slog.DiscardHandler), 1000, func() error { tries++; cancel(); return errRetry })
-	if tries != 1 || !errors.Is(err, context.Canceled) {
-		t.Errorf("cancelled: %d tries, %v", tries, err)
-	}
-}
-
-// TestPostgresTextKeepsEverything: the writing of text is one-to-one, free of
-// zeros, and keeps the order of bytes.
-func TestPostgresTextKeepsEverything(t *testing.T) {
-	draw := rapid.SliceOf(rapid.SampledFrom([]rune{0, 1, 2, 'A', 'é', '粵'}))
-	rapid.Check(t, func(t *rapid.T) {
-		a, b := string(draw.Draw(t, "a")), string(draw.Draw(t, "b"))
-		x, y := encodeText(a), encodeText(b)
-		if strings.Contains(x, "\x00") || decodeText(x) != a {
-			t.Fatalf("%q is written %q and read %q", a, x, decodeText(x))
-		}
-		if strings.Compare(a, b) != strings.Compare(x, y) {
-			t.Fatalf("%q and %q are written %q and %q", a, b, x, y)
-		}
-	})
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"freeflow/billing"
+	"freeflow/internal/database"
 )
 
 // shownViolations bounds how many violations one check names; the rest are
@@ -27,7 +28,7 @@ type proof struct {
 // billing.Reading.
 func (s *Store) Verify(ctx context.Context) ([]billing.Check, error) {
 	var checks []billing.Check
-	err := s.engine.read(ctx, func(db session) error {
+	err := s.db.Read(ctx, func(db database.Session) error {
 		for _, p := range proofs {
 			check, err := p.run(ctx, db)
 			if err != nil {
@@ -45,14 +46,14 @@ func (s *Store) Verify(ctx context.Context) ([]billing.Check, error) {
 	return checks, nil
 }
 
-func (p *proof) run(ctx context.Context, db session) (billing.Check, error) {
+func (p *proof) run(ctx context.Context, db database.Session) (billing.Check, error) {
 	check := billing.Check{Invariant: p.invariant}
-	if _, err := one(ctx, db, p.rows, nil, &check.Rows); err != nil {
+	if _, err := database.One(ctx, db, p.rows, nil, &check.Rows); err != nil {
 		return check, err
 	}
 	found := findings{check: &check}
 	for _, query := range p.broken {
-		err := each(ctx, db, query, nil, func(r rows) error {
+		err := database.Each(ctx, db, query, nil, func(r database.Rows) error {
 			var detail string
 			if err := r.Scan(&detail); err != nil {
 				return err
@@ -230,10 +231,10 @@ var proofs = []proof{
 
 // verifyMarks compares the marks in the passes with the rows by which passes
 // are found by mark.
-func verifyMarks(ctx context.Context, db session) (billing.Check, error) {
+func verifyMarks(ctx context.Context, db database.Session) (billing.Check, error) {
 	check := billing.Check{Invariant: "marks-are-found"}
 	found := findings{check: &check}
-	if _, err := one(ctx, db, `SELECT count(*) FROM pass_mark`, nil, &check.Rows); err != nil {
+	if _, err := database.One(ctx, db, `SELECT count(*) FROM pass_mark`, nil, &check.Rows); err != nil {
 		return check, err
 	}
 	var (
@@ -246,9 +247,9 @@ func verifyMarks(ctx context.Context, db session) (billing.Check, error) {
 			found.add(fmt.Sprintf("pass %s carries the marks %q and is found by %q", id, wanted, have))
 		}
 	}
-	err := each(ctx, db, `SELECT p.id, p.marks, coalesce(m.mark, ''), CASE WHEN m.mark IS NULL THEN 0 ELSE 1 END
+	err := database.Each(ctx, db, `SELECT p.id, p.marks, coalesce(m.mark, ''), CASE WHEN m.mark IS NULL THEN 0 ELSE 1 END
 		FROM pass p LEFT JOIN pass_mark m ON m.pass_id = p.id AND m.facility = p.facility AND m.first_micros = p.first_micros
-		WHERE p.merged_into = '' AND p.marks <> '' ORDER BY p.id`, nil, func(r rows) error {
+		WHERE p.merged_into = '' AND p.marks <> '' ORDER BY p.id`, nil, func(r database.Rows) error {
 		var (
 			next, marks, mark string
 			present           int
@@ -273,8 +274,8 @@ func verifyMarks(ctx context.Context, db session) (billing.Check, error) {
 		return check, err
 	}
 	compare()
-	err = each(ctx, db, `SELECT m.pass_id, m.mark FROM pass_mark m LEFT JOIN pass p ON p.id = m.pass_id AND p.merged_into = '' AND p.marks <> ''
-		AND p.facility = m.facility AND p.first_micros = m.first_micros WHERE p.id IS NULL`, nil, func(r rows) error {
+	err = database.Each(ctx, db, `SELECT m.pass_id, m.mark FROM pass_mark m LEFT JOIN pass p ON p.id = m.pass_id AND p.merged_into = '' AND p.marks <> ''
+		AND p.facility = m.facility AND p.first_micros = m.first_micros WHERE p.id IS NULL`, nil, func(r database.Rows) error {
 		var mark string
 		if err := r.Scan(&id, &mark); err != nil {
 			return err

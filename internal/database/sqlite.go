@@ -1,4 +1,4 @@
-package books
+package database
 
 import (
 	"context"
@@ -15,7 +15,7 @@ import (
 	sqlite3 "modernc.org/sqlite/lib"
 )
 
-// sqliteEngine keeps the books in one SQLite file: one connection writes,
+// sqliteEngine is one SQLite file: one connection writes,
 // a few read snapshots beside it.
 type sqliteEngine struct {
 	path             string
@@ -46,9 +46,9 @@ const sqlitePragmas = "_pragma=busy_timeout(5000)&_pragma=journal_mode(wal)&_pra
 
 // sqliteDSN returns the driver's name for a file, whatever characters its path
 // holds. The path is made absolute, so that none means a database in memory.
-func sqliteDSN(path, pragmas string) (string, error) {
+func sqliteDSN(path, name, pragmas string) (string, error) {
 	if path == "" {
-		return "", errors.New("the address of the books lacks the path of the file: write it like sqlite:/var/lib/freeflow/books.db")
+		return "", fmt.Errorf("the address of the %s lacks the path of the file: write it like sqlite:/var/lib/freeflow/books.db", name)
 	}
 	abs, err := filepath.Abs(path)
 	if err != nil {
@@ -61,15 +61,15 @@ func sqliteDSN(path, pragmas string) (string, error) {
 // none; SQLite gives its side files the same mode. The file is closed before it
 // gets its name: to close any descriptor of a database in use would drop the
 // locks that this process holds on it.
-func createSQLite(path string) (dsn string, err error) {
-	dsn, err = sqliteDSN(path, "_txlock=immediate&"+sqlitePragmas)
+func createSQLite(path, name string) (dsn string, err error) {
+	dsn, err = sqliteDSN(path, name, "_txlock=immediate&"+sqlitePragmas)
 	if err != nil {
 		return "", err
 	}
 	if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
 		return dsn, err
 	}
-	f, err := os.CreateTemp(filepath.Dir(path), ".books-*")
+	f, err := os.CreateTemp(filepath.Dir(path), ".freeflow-*")
 	if err != nil {
 		return "", err
 	}
@@ -85,12 +85,12 @@ func createSQLite(path string) (dsn string, err error) {
 }
 
 func openSQLite(path string, opts Options) (*sqliteEngine, error) {
-	dsn, err := sqliteDSN(path, sqlitePragmas)
+	dsn, err := sqliteDSN(path, opts.Schema.Name, sqlitePragmas)
 	if err != nil {
 		return nil, err
 	}
 	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
-		return nil, fmt.Errorf("there are no books at %s yet; run `freeflow migrate` to create them", path)
+		return nil, fmt.Errorf("there are no %s at %s yet; run `freeflow migrate` to create them", opts.Schema.Name, path)
 	} else if err != nil {
 		return nil, err
 	}
@@ -118,27 +118,29 @@ func (e *sqliteEngine) close() error {
 	return errors.Join(err, e.reading.Close(), e.writing.Close())
 }
 
-func (e *sqliteEngine) schemaVersion(ctx context.Context) (version int64, err error) {
-	err = e.direct(ctx, func(db session) error {
-		found, err := one(ctx, db, `SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = $1`, []any{versionTable}, &version)
+func (e *sqliteEngine) kind() Kind { return SQLite }
+
+func (e *sqliteEngine) version(ctx context.Context, table string) (version int64, err error) {
+	err = e.direct(ctx, func(db Session) error {
+		found, err := One(ctx, db, `SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = $1`, []any{table}, &version)
 		if err != nil || !found {
 			return err
 		}
-		_, err = one(ctx, db, `SELECT coalesce(max(version_id), 0) FROM `+versionTable+` WHERE is_applied`, nil, &version)
+		_, err = One(ctx, db, `SELECT coalesce(max(version_id), 0) FROM `+table+` WHERE is_applied`, nil, &version)
 		return err
 	})
 	return version, err
 }
 
-func (e *sqliteEngine) direct(ctx context.Context, fn func(session) error) error {
+func (e *sqliteEngine) direct(ctx context.Context, fn func(Session) error) error {
 	return e.read(ctx, fn)
 }
 
-func (e *sqliteEngine) read(ctx context.Context, fn func(session) error) error {
+func (e *sqliteEngine) read(ctx context.Context, fn func(Session) error) error {
 	return e.transact(ctx, e.reading, e.readers, "BEGIN", fn)
 }
 
-func (e *sqliteEngine) write(ctx context.Context, fn func(session) error) error {
+func (e *sqliteEngine) write(ctx context.Context, fn func(Session) error) error {
 	return retry(ctx, e.logger, sqliteAttempts, func() error {
 		return e.transact(ctx, e.writing, e.writer, "BEGIN IMMEDIATE", fn)
 	})
@@ -148,7 +150,7 @@ func (e *sqliteEngine) write(ctx context.Context, fn func(session) error) error 
 // cancellation is heard before it begins, between statements, and within those
 // that read, but never within one that writes: what is undone is always the
 // whole transaction.
-func (e *sqliteEngine) transact(ctx context.Context, db *sql.DB, pool chan *sqliteConn, begin string, fn func(session) error) error {
+func (e *sqliteEngine) transact(ctx context.Context, db *sql.DB, pool chan *sqliteConn, begin string, fn func(Session) error) error {
 	var c *sqliteConn
 	select {
 	case c = <-pool:
@@ -163,16 +165,16 @@ func (e *sqliteEngine) transact(ctx context.Context, db *sql.DB, pool chan *sqli
 		}
 		c = &sqliteConn{conn: conn, stmts: map[string]*sql.Stmt{}}
 	}
-	if _, err := c.exec(ctx, begin); err != nil {
+	if _, err := c.Exec(ctx, begin); err != nil {
 		return sqliteError(e.path, err)
 	}
 	err := fn(c)
 	if err == nil {
-		_, err = c.exec(ctx, "COMMIT")
+		_, err = c.Exec(ctx, "COMMIT")
 	}
 	if err != nil {
 		// After some errors (a full disk) SQLite has rolled back by itself.
-		_, end := c.exec(context.WithoutCancel(ctx), "ROLLBACK")
+		_, end := c.Exec(context.WithoutCancel(ctx), "ROLLBACK")
 		if end != nil && !strings.Contains(end.Error(), "no transaction is active") {
 			err = errors.Join(err, end, c.close())
 			c = nil
@@ -216,7 +218,7 @@ func (c *sqliteConn) statement(ctx context.Context, query string) (*sql.Stmt, fu
 	return st, st.Close, nil
 }
 
-func (c *sqliteConn) exec(ctx context.Context, query string, args ...any) (int64, error) {
+func (c *sqliteConn) Exec(ctx context.Context, query string, args ...any) (int64, error) {
 	if err := ctx.Err(); err != nil {
 		return 0, err
 	}
@@ -232,7 +234,7 @@ func (c *sqliteConn) exec(ctx context.Context, query string, args ...any) (int64
 	return result.RowsAffected()
 }
 
-func (c *sqliteConn) query(ctx context.Context, query string, args ...any) (rows, error) {
+func (c *sqliteConn) Query(ctx context.Context, query string, args ...any) (Rows, error) {
 	st, done, err := c.statement(ctx, query) //nolint:sqlclosecheck // done closes what is not kept
 	if err != nil {
 		return nil, err
@@ -244,8 +246,8 @@ func (c *sqliteConn) query(ctx context.Context, query string, args ...any) (rows
 	return sqliteRows{r, done}, nil
 }
 
-// bulk inserts by statements of many rows, within SQLite's bound on parameters.
-func (c *sqliteConn) bulk(ctx context.Context, table string, columns []string, next func() ([]any, bool)) error {
+// Bulk inserts by statements of many rows, within SQLite's bound on parameters.
+func (c *sqliteConn) Bulk(ctx context.Context, table string, columns []string, next func() ([]any, bool)) error {
 	const perStatement = 50
 	// Parameters without names: the driver looks every name up.
 	tuple := "(" + strings.Repeat("?, ", len(columns)-1) + "?)"
@@ -255,7 +257,7 @@ func (c *sqliteConn) bulk(ctx context.Context, table string, columns []string, n
 		n    int
 	)
 	flush := func() error {
-		_, err := c.exec(ctx, head+strings.Repeat(tuple+", ", n-1)+tuple, args...)
+		_, err := c.Exec(ctx, head+strings.Repeat(tuple+", ", n-1)+tuple, args...)
 		args, n = args[:0], 0
 		return err
 	}
@@ -298,9 +300,9 @@ func sqliteError(path string, err error) error {
 	}
 	switch e.Code() & 0xff {
 	case sqlite3.SQLITE_FULL:
-		return fmt.Errorf("no room left for %s: free space on its disk, nothing of this was posted: %w", path, err)
+		return fmt.Errorf("no room left for %s: free space on its disk, nothing of this was written: %w", path, err)
 	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED:
-		return fmt.Errorf("%w: another process holds %s: %w", errRetry, path, err)
+		return fmt.Errorf("%w: another process holds %s: %w", ErrRetry, path, err)
 	case sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM:
 		return fmt.Errorf("%s cannot be written: check that this user owns the file and its folder: %w", path, err)
 	case sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB:
@@ -309,8 +311,7 @@ func sqliteError(path string, err error) error {
 	return err
 }
 
-// isDuplicate reports whether a primary key or unique index refused a row.
-func isDuplicate(err error) bool {
+func sqliteDuplicate(err error) bool {
 	var e *sqlite.Error
 	return errors.As(err, &e) && (e.Code() == sqlite3.SQLITE_CONSTRAINT_UNIQUE || e.Code() == sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY)
 }

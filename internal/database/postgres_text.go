@@ -1,4 +1,4 @@
-package books
+package database
 
 import "strings"
 
@@ -17,15 +17,15 @@ var (
 	fromPostgres = strings.NewReplacer(textOf0, "\x00", textOf1, "\x01")
 )
 
-// encodeText writes any text so that PostgreSQL takes it.
-func encodeText(s string) string {
+// EncodeText writes any text so that PostgreSQL takes it.
+func EncodeText(s string) string {
 	if !strings.ContainsAny(s, rawLow) {
 		return s
 	}
 	return toPostgres.Replace(s)
 }
 
-// decodeText undoes encodeText.
+// decodeText undoes EncodeText.
 func decodeText(s string) string {
 	if strings.IndexByte(s, 1) < 0 {
 		return s
@@ -33,15 +33,16 @@ func decodeText(s string) string {
 	return fromPostgres.Replace(s)
 }
 
-// encodeArgs encodes the texts among the arguments, in place.
-func encodeArgs(args []any) []any {
+// EncodeArgs encodes the texts among the arguments, also those in []string, in
+// place, and returns them.
+func EncodeArgs(args []any) []any {
 	for i, arg := range args {
 		switch v := arg.(type) {
 		case string:
-			args[i] = encodeText(v)
+			args[i] = EncodeText(v)
 		case []string:
 			for j := range v {
-				v[j] = encodeText(v[j])
+				v[j] = EncodeText(v[j])
 			}
 		}
 	}

@@ -1,0 +1,105 @@
+package database
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/pressly/goose/v3"
+	"github.com/pressly/goose/v3/lock"
+)
+
+// check compares the database's schema with the program's.
+func (s *Schema) check(version int64) error {
+	switch {
+	case version == 0:
+		return fmt.Errorf("there are no %s in this database yet; run `freeflow migrate` to create them", s.Name)
+	case version < s.Want:
+		return fmt.Errorf("the %s have schema %d and this program needs %d; make a backup and run `freeflow migrate`", s.Name, version, s.Want)
+	case version > s.Want:
+		return fmt.Errorf("the %s have schema %d, newer than the %d that this program knows; "+
+			"use the newer freeflow that wrote them, or restore the backup made before it (see `freeflow version`)", s.Name, version, s.Want)
+	}
+	return nil
+}
+
+// Migrate creates the schema at url or brings it up to date. It is safe to run
+// again, by several processes at once and beside other schemas of the same
+// database; a schema of a newer program is refused.
+func Migrate(ctx context.Context, url string, s Schema) error {
+	if path, ok := strings.CutPrefix(url, sqlitePrefix); ok {
+		return s.migrateSQLite(ctx, path)
+	}
+	if isPostgres(url) {
+		return s.migratePostgres(ctx, url)
+	}
+	return badAddress(url, s.Name)
+}
+
+// migrateAttempts bounds how often a migration of a SQLite file is tried while
+// another process is at it.
+const migrateAttempts = 8
+
+func (s *Schema) migrateSQLite(ctx context.Context, path string) error {
+	dsn, err := createSQLite(path, s.Name)
+	if err != nil {
+		return err
+	}
+	return retry(ctx, slog.New(slog.DiscardHandler), migrateAttempts, func() error {
+		db, err := sql.Open("sqlite", dsn)
+		if err != nil {
+			return err
+		}
+		db.SetMaxOpenConns(1)
+		err = sqliteError(path, s.migrate(ctx, db, goose.DialectSQLite3, ".postgres.sql"))
+		if err != nil && strings.Contains(err.Error(), "already exists") {
+			// Each step is a transaction; another process took this one
+			// between our look and our turn.
+			err = fmt.Errorf("%w: %w", ErrRetry, err)
+		}
+		return errors.Join(err, db.Close())
+	})
+}
+
+func (s *Schema) migratePostgres(ctx context.Context, url string) error {
+	config, err := pgx.ParseConfig(url)
+	if err != nil {
+		return postgresAddressError(err, s.Name)
+	}
+	// Others who migrate at once wait for this one, asking every second.
+	locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 300))
+	if err != nil {
+		return err
+	}
+	db := stdlib.OpenDB(*config)
+	return errors.Join(s.migrate(ctx, db, goose.DialectPostgres, ".sqlite.sql", goose.WithSessionLocker(locker)), db.Close())
+}
+
+// migrate runs the steps that are not for another engine.
+func (s *Schema) migrate(ctx context.Context, db *sql.DB, dialect goose.Dialect, otherEngine string, opts ...goose.ProviderOption) error {
+	others, err := fs.Glob(s.Migrations, "*"+otherEngine)
+	if err != nil {
+		return err
+	}
+	opts = append(opts, goose.WithTableName(s.Table), goose.WithExcludeNames(others),
+		goose.WithDisableGlobalRegistry(true), goose.WithLogger(goose.NopLogger()))
+	provider, err := goose.NewProvider(dialect, db, s.Migrations, opts...)
+	if err != nil {
+		return err
+	}
+	version, err := provider.GetDBVersion(ctx)
+	if err != nil {
+		return err
+	}
+	if version > s.Want {
+		return s.check(version)
+	}
+	_, err = provider.Up(ctx)
+	return err
+}
