@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -28,6 +29,9 @@ type Config struct {
 	Clock    clock.Clock
 	// Publisher takes the accepted reads.
 	Publisher Publisher
+	// Topic says to which topic the reads of a facility go; nil means that all
+	// go to kafka.TopicReads.
+	Topic func(facility string) string
 	// Rejects takes the refused ones; nil where the caller keeps them itself.
 	Rejects Publisher
 	// Source is who the Intake is to readers of the rejected reads.
@@ -149,7 +153,8 @@ func (in *Intake) take(ctx context.Context, sender string, items []Item, record 
 	accepted := make([]*rsu.Read, 0, len(items))
 	msgs := make([]kafka.Message, 0, len(items))
 	values := make([]byte, 0, 112*len(items))
-	facility, key := "", []byte(nil)
+	topics := make([]string, 0, len(items))
+	facility, key, topic := "", []byte(nil), kafka.TopicReads
 	for i := range items {
 		item := &items[i]
 		at := ""
@@ -163,6 +168,9 @@ func (in *Intake) take(ctx context.Context, sender string, items []Item, record 
 		}
 		if at != facility || key == nil {
 			facility, key = at, []byte(at)
+			if in.cfg.Topic != nil {
+				topic = in.cfg.Topic(at)
+			}
 		}
 		start := len(values)
 		var err error
@@ -172,10 +180,11 @@ func (in *Intake) take(ctx context.Context, sender string, items []Item, record 
 		// Where values has grown since, what was cut from it before stays
 		// good: nothing is written to it again.
 		msgs = append(msgs, kafka.Message{Key: key, Value: values[start:len(values):len(values)], Headers: in.header})
+		topics = append(topics, topic)
 		accepted = append(accepted, &item.Read)
 	}
 	if len(msgs) > 0 {
-		err := in.cfg.Publisher.Publish(ctx, kafka.TopicReads, msgs)
+		err := in.publish(ctx, topics, msgs)
 		in.metrics.published(in.cfg.Clock.Now().Sub(arrival), err)
 		if err != nil {
 			return Result{}, fmt.Errorf("publishing %d reads: %w", len(msgs), err)
@@ -189,6 +198,26 @@ func (in *Intake) take(ctx context.Context, sender string, items []Item, record 
 		in.record(ctx, arrival, sender, items, refused)
 	}
 	return result, nil
+}
+
+// publish appends each message to its topic. Nearly always all have the same:
+// a request comes from one unit.
+func (in *Intake) publish(ctx context.Context, topics []string, msgs []kafka.Message) error {
+	for _, topic := range slices.Compact(slices.Sorted(slices.Values(topics))) {
+		mine := msgs
+		if slices.ContainsFunc(topics, func(other string) bool { return other != topic }) {
+			mine = make([]kafka.Message, 0, len(msgs))
+			for i, m := range msgs {
+				if topics[i] == topic {
+					mine = append(mine, m)
+				}
+			}
+		}
+		if err := in.cfg.Publisher.Publish(ctx, topic, mine); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // remember notes what has been accepted, raises alarms, and returns how many
