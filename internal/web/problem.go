@@ -113,6 +113,13 @@ func NotFound(detail string) *Problem {
 	return NewProblem(http.StatusNotFound, "not-found", "", detail)
 }
 
+// Busy is the 503 for work of which only so much is done at a time.
+func Busy(detail string) *Problem {
+	p := NewProblem(http.StatusServiceUnavailable, "busy", "Busy", detail+"; try again in a few seconds")
+	p.Header = http.Header{"Retry-After": {"5"}}
+	return p
+}
+
 // problemOf says what an error looks like from outside. The second result is
 // false if the error is none of the asker's business and has to be logged.
 func problemOf(err error) (*Problem, bool) {

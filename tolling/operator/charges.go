@@ -5,7 +5,6 @@ import (
 	"encoding/csv"
 	"fmt"
 	"net/http"
-	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -64,12 +63,6 @@ func reasonCodes(codes string) []string {
 	return strings.Split(codes, ",")
 }
 
-// page is one page of a list; Next is null at the end.
-type page[T any] struct {
-	Items []T     `json:"items"`
-	Next  *string `json:"next"`
-}
-
 func (a *API) getCharges(c echo.Context) error {
 	q := queryOf(c, "from", "to", "vehicle", "account", "status", "after", "limit")
 	asCSV := prefersCSV(c.Request().Header.Values(echo.HeaderAccept))
@@ -78,21 +71,19 @@ func (a *API) getCharges(c echo.Context) error {
 		most = mostRowsCSV
 	}
 	f := q.chargeFilter()
-	f.Limit = q.limit(usualRows, most)
-	if err := q.err(); err != nil {
+	f.Limit = q.Limit(usualRows, most)
+	if err := q.Err(); err != nil {
 		return err
 	}
 	c.Response().Header().Set(echo.HeaderVary, echo.HeaderAccept)
-	if asCSV && q.text("limit") == "" {
+	if asCSV && q.Text("limit") == "" {
 		return a.exportCharges(c, f)
 	}
 	passes, next, err := a.list(c.Request().Context(), f)
 	if err != nil {
 		return err
 	}
-	if next != nil {
-		c.Response().Header().Set("Link", "<"+nextURL(c.Request().URL, *next)+`>; rel="next"`)
-	}
+	web.LinkNext(c, next)
 	if asCSV {
 		setCSV(c, "charges.csv")
 		w := csv.NewWriter(c.Response())
@@ -102,7 +93,7 @@ func (a *API) getCharges(c echo.Context) error {
 	for i, p := range passes {
 		items[i] = chargeOf(p, a.Network.Zone())
 	}
-	return c.JSON(http.StatusOK, page[charge]{items, next})
+	return c.JSON(http.StatusOK, web.Page[charge]{Items: items, Next: next})
 }
 
 // list returns at most f.Limit passes and the cursor of the page after them,
@@ -130,7 +121,7 @@ func (a *API) exportCharges(c echo.Context, f billing.Filter) error {
 	case a.exportsBusy <- struct{}{}:
 		defer func() { <-a.exportsBusy }()
 	default:
-		return busy("other exports are being written")
+		return web.Busy("other exports are being written")
 	}
 	f.Limit = exportPage
 	w := csv.NewWriter(c.Response())
@@ -175,20 +166,6 @@ func writeCharges(w *csv.Writer, header bool, passes []billing.Pass, zone *time.
 func setCSV(c echo.Context, name string) {
 	c.Response().Header().Set(echo.HeaderContentType, "text/csv; charset=utf-8; header=present")
 	c.Response().Header().Set(echo.HeaderContentDisposition, `attachment; filename="`+name+`"`)
-}
-
-// nextURL is the request's own path and query with another cursor.
-func nextURL(u *url.URL, next string) string {
-	values := u.Query()
-	values.Set("after", next)
-	return u.Path + "?" + values.Encode()
-}
-
-// busy is the 503 for work of which only so much is done at a time.
-func busy(detail string) *web.Problem {
-	p := web.NewProblem(http.StatusServiceUnavailable, "busy", "Busy", detail+"; try again in a few seconds")
-	p.Header = http.Header{"Retry-After": {"5"}}
-	return p
 }
 
 // prefersCSV reports whether the Accept headers want text/csv rather than

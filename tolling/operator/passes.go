@@ -155,7 +155,7 @@ func passID(c echo.Context) (string, error) {
 func noPass() error { return web.NotFound("there is no pass with this id") }
 
 func (a *API) getPass(c echo.Context) error {
-	if err := queryOf(c).err(); err != nil {
+	if err := web.QueryOf(c).Err(); err != nil {
 		return err
 	}
 	id, err := passID(c)
@@ -247,7 +247,7 @@ type alarmJSON struct {
 }
 
 func (a *API) getAlarms(c echo.Context) error {
-	if err := queryOf(c).err(); err != nil {
+	if err := web.QueryOf(c).Err(); err != nil {
 		return err
 	}
 	alarms, err := a.Alarms.Alarms(c.Request().Context())

@@ -21,14 +21,14 @@ import (
 var errUnpackedTooLarge = errors.New("unpacked registry is too large")
 
 func (a *API) putRegistry(c echo.Context) error {
-	if err := queryOf(c).err(); err != nil {
+	if err := web.QueryOf(c).Err(); err != nil {
 		return err
 	}
 	if err := checkCSVType(c.Request().Header.Get(echo.HeaderContentType)); err != nil {
 		return err
 	}
 	if !a.beginRegistry() {
-		return busy("another registry is on its way in or out")
+		return web.Busy("another registry is on its way in or out")
 	}
 	defer a.endRegistry()
 	// A recorder in a test has no deadlines; a real connection does.
@@ -95,11 +95,11 @@ func badGzip(body *watched) error {
 }
 
 func (a *API) getRegistry(c echo.Context) error {
-	if err := queryOf(c).err(); err != nil {
+	if err := web.QueryOf(c).Err(); err != nil {
 		return err
 	}
 	if !a.beginRegistry() {
-		return busy("another registry is on its way in or out")
+		return web.Busy("another registry is on its way in or out")
 	}
 	defer a.endRegistry()
 	ctx := c.Request().Context()

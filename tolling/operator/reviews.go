@@ -38,8 +38,8 @@ type review struct {
 
 func (a *API) getReviews(c echo.Context) error {
 	q := queryOf(c, "after", "limit")
-	f := billing.Filter{Status: billing.StatusReview, After: q.cursor(), Limit: q.limit(usualRows, mostRows)}
-	if err := q.err(); err != nil {
+	f := billing.Filter{Status: billing.StatusReview, After: q.cursor(), Limit: q.Limit(usualRows, mostRows)}
+	if err := q.Err(); err != nil {
 		return err
 	}
 	passes, next, err := a.list(c.Request().Context(), f)
@@ -51,10 +51,8 @@ func (a *API) getReviews(c echo.Context) error {
 	for i, p := range passes {
 		items[i] = review{chargeOf(p, zone), billing.FormatPassTime(p.LastMicros, zone), reasonsOf(p.Reasons)}
 	}
-	if next != nil {
-		c.Response().Header().Set("Link", "<"+nextURL(c.Request().URL, *next)+`>; rel="next"`)
-	}
-	return c.JSON(http.StatusOK, page[review]{items, next})
+	web.LinkNext(c, next)
+	return c.JSON(http.StatusOK, web.Page[review]{Items: items, Next: next})
 }
 
 // ruling is the body of a decision.
@@ -71,7 +69,7 @@ type ruling struct {
 }
 
 func (a *API) postReview(c echo.Context) error {
-	if err := queryOf(c).err(); err != nil {
+	if err := web.QueryOf(c).Err(); err != nil {
 		return err
 	}
 	id, err := passID(c)
