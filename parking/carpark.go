@@ -197,16 +197,20 @@ type Pool struct {
 // Published is the part of the Transport Department's carpark-info-vacancy
 // (One-stop Parking Vacancy, specification 1.2) that follows from nothing else.
 type Published struct {
-	Address   Text    `json:"address"`
-	District  Text    `json:"district"`
-	Latitude  float64 `json:"latitude"`
-	Longitude float64 `json:"longitude"`
+	Address  Text `json:"address"`
+	District Text `json:"district"`
+	// Parts are the address in its parts, where they are known.
+	Parts     AddressParts `json:"parts,omitzero"`
+	Latitude  float64      `json:"latitude"`
+	Longitude float64      `json:"longitude"`
 	// Nature is "government" or "commercial".
 	Nature string `json:"nature,omitempty"`
 	// Kind is "multi-storey", "off-street" or "metered".
-	Kind       string   `json:"kind,omitempty"`
-	Contact    string   `json:"contact,omitempty"`
-	Website    Text     `json:"website,omitzero"`
+	Kind    string `json:"kind,omitempty"`
+	Contact string `json:"contact,omitempty"`
+	Website Text   `json:"website,omitzero"`
+	// Photo is the address of a picture of the entrance.
+	Photo      string   `json:"photo,omitempty"`
 	Remark     Text     `json:"remark,omitzero"`
 	Facilities []string `json:"facilities,omitempty"`
 	Payments   []string `json:"payments,omitempty"`
@@ -214,6 +218,16 @@ type Published struct {
 	Opening []OpeningHours `json:"opening,omitempty"`
 	Created string         `json:"created,omitempty"`
 	Changed string         `json:"changed,omitempty"`
+}
+
+// AddressParts are an address in its parts. Without SubDistrict and Region it
+// counts as not given.
+type AddressParts struct {
+	Building    Text `json:"building,omitzero"`
+	Street      Text `json:"street,omitzero"`
+	BuildingNo  Text `json:"building_no,omitzero"`
+	SubDistrict Text `json:"sub_district,omitzero"`
+	Region      Text `json:"region,omitzero"`
 }
 
 // OpeningHours are one period of the day on some days of the week.
