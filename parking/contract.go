@@ -118,10 +118,14 @@ type Keeping interface {
 }
 
 // Page asks for one page of a list: at most Limit items after the id After, in
-// order of time and id, latest last.
+// order of time and id, latest last. The time of an allocation is AssignedAt;
+// that of a stay is its entry, or its exit where the entry is not known.
 type Page struct {
 	After string
 	Limit int
+	// From leaves out what has an earlier time; the zero value leaves out
+	// nothing.
+	From time.Time
 }
 
 // Tx is one transaction. Each Put with a revision of 1 adds, and with a higher
@@ -139,7 +143,7 @@ type Tx interface {
 	// Active returns the allocations of the car park that have not ended.
 	Active(ctx context.Context, carPark string) ([]Allocation, error)
 	// Allocations lists all, ended ones too, of a car park (empty: of all), by
-	// plate or tag if vehicle is not empty.
+	// plate or "tag:" + tag if vehicle is not empty.
 	Allocations(ctx context.Context, carPark, vehicle string, p Page) ([]Allocation, error)
 	// PutAllocation adds or changes; ErrBayTaken where the bay is another's.
 	// A move to another bay is a change of Bay.
@@ -166,12 +170,14 @@ type Tx interface {
 	// already. ErrConflict if the id stands for other content.
 	PutLaneEvent(ctx context.Context, e LaneEvent) (known bool, err error)
 	// LaneEvents returns all events of the vehicle at the car park in
-	// [from, to), in order of At, id. The vehicle is a Stay's Vehicle.
+	// [from, to), in order of At, id. The vehicle is a Stay's Vehicle: a plate,
+	// "tag:" + tag, or "ticket:" + ticket; an event has as many of them as it
+	// carries marks, and is found by each.
 	LaneEvents(ctx context.Context, carPark, vehicle string, from, to time.Time) ([]LaneEvent, error)
 
 	Stay(ctx context.Context, id string) (Stay, error)
-	// Stays lists the vehicle's stays at the car park (either may be empty) in
-	// order of entry.
+	// Stays lists the vehicle's stays at the car park (either may be empty): by
+	// Vehicle, and by each mark of the stay, as for LaneEvents.
 	Stays(ctx context.Context, carPark, vehicle string, p Page) ([]Stay, error)
 	// StayOf returns the stay that the allocation belongs to. ErrNotFound.
 	StayOf(ctx context.Context, allocation string) (Stay, error)
