@@ -7,14 +7,17 @@
 //     the whole ledger;
 //   - an account's balance is the sum of its entries;
 //   - entries and transactions are only ever added;
-//   - a pass owes what its live transaction says: never two live ones;
+//   - a pass owes what its live transaction says, and so does a charge that is
+//     no pass: never two live ones;
+//   - payments never exceed what the charge owes;
 //   - two passes of one vehicle at one toll point never overlap;
 //   - one outbox row for every committed posting that changed money.
 //
 // Amounts are whole hundredths of the currency (cents) inside, decimals with
 // two places at every edge, never floats.
 //
-// Not owned here: which reads make a pass and what it costs (tolling).
+// Not owned here: which reads make a pass and what it costs (tolling), what
+// other charges are for (whoever makes them).
 package billing
 
 import (
@@ -24,12 +27,14 @@ import (
 )
 
 // Account codes. A motorist's account is "account:" + its id; an operator's
-// claim is "operator:" + facility; what nobody's account owes stands at
-// "unpaid:" + facility until it is collected.
+// claim is "operator:" + facility (or other creditor); what nobody's account
+// owes stands at "unpaid:" + facility until it is collected; money taken in at
+// "cash:" + means of payment.
 const (
 	MotoristPrefix = "account:"
 	OperatorPrefix = "operator:"
 	UnpaidPrefix   = "unpaid:"
+	CashPrefix     = "cash:"
 )
 
 // Pass statuses as the books keep them; the same words as the contract's.

@@ -43,3 +43,25 @@ func FuzzParseCursor(f *testing.F) {
 		}
 	})
 }
+
+func TestChargeCursorComesBack(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		c := Charge{OccurredMicros: rapid.Int64().Draw(t, "micros"), ID: rapid.StringN(1, 256, 256).Draw(t, "id")}
+		text := ChargeCursor(c)
+		if strings.ContainsAny(text, "+/=&?# ") {
+			t.Fatalf("%q is not safe in a URL", text)
+		}
+		at, id, err := ParseChargeCursor(text)
+		if err != nil || at != c.OccurredMicros || id != c.ID {
+			t.Fatalf("%v came back as %d, %q, %v", c, at, id, err)
+		}
+		if got, err := ParseCursor(text); err == nil {
+			t.Fatalf("the cursor of a charge is taken for that of pass %v", got)
+		}
+	})
+	for _, wrong := range []string{"", "!", Cursor{FirstMicros: 1, ID: "x"}.String(), ChargeCursor(Charge{OccurredMicros: 1})} {
+		if _, id, err := ParseChargeCursor(wrong); err == nil {
+			t.Errorf("%q gave %q", wrong, id)
+		}
+	}
+}

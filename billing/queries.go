@@ -31,9 +31,13 @@ type Cursor struct {
 // Transaction is one balanced group of entries in the ledger.
 type Transaction struct {
 	ID string
-	// Kind is "toll" or "reversal".
-	Kind     string
-	PassID   string
+	// Kind is "toll", "charge", "payment" or "reversal".
+	Kind string
+	// PassID is the pass that it belongs to; empty if it belongs to a charge.
+	PassID string
+	// ChargeID is the charge that it belongs to, or that the payment is for.
+	ChargeID string
+	// Revision is the pass's or the charge's. A payment has 1, its reversal 2.
 	Revision int64
 	Currency string
 	// Reverses is the id of the transaction that a reversal undoes.
@@ -96,7 +100,10 @@ type Event struct {
 	// account, toll_point, pass_time (micros), status, class, amount_cents,
 	// currency, revision, owed_changed, merged_into}]}. owed_changed tells the
 	// postings that deserve a notice from those that only amend; merged_into
-	// is absent while the pass stands.
+	// is absent while the pass stands. Or it has, in place of "passes",
+	// "charges":[{id, kind, account, previous_account, amount_cents, paid_cents,
+	// currency, description, occurred_micros, revision}], also when one was
+	// paid; previous_account is absent unless another owed it before.
 	Payload []byte
 }
 

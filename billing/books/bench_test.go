@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -132,8 +133,36 @@ func benchRegistry(b *testing.B, s *Store) {
 	}
 }
 
+// benchCharges measures charges by one poster and by several at once; each is
+// a transaction of its own.
+func benchCharges(b *testing.B, s *Store) {
+	var minted atomic.Int64
+	post := func(b *testing.B) {
+		n := minted.Add(1)
+		c := chargeAt(fmt.Sprintf("%032x", n))
+		c.Account, c.Creditor = fmt.Sprint("account-", n%1000), fmt.Sprint("park-", n%8)
+		if _, err := s.PostCharge(context.Background(), c, time.UnixMicro(n)); err != nil {
+			b.Error(err)
+		}
+	}
+	b.Run("one", func(b *testing.B) {
+		for b.Loop() {
+			post(b)
+		}
+	})
+	b.Run("many", func(b *testing.B) {
+		b.SetParallelism(4)
+		b.RunParallel(func(pb *testing.PB) {
+			for pb.Next() {
+				post(b)
+			}
+		})
+	})
+}
+
 func BenchmarkSQLite(b *testing.B) {
 	b.Run("Post", func(b *testing.B) { benchPost(b, openTest(b, sqliteURL(b), testOptions())) })
 	b.Run("Passes", func(b *testing.B) { benchPasses(b, openTest(b, sqliteURL(b), testOptions())) })
 	b.Run("Registry", func(b *testing.B) { benchRegistry(b, openTest(b, sqliteURL(b), testOptions())) })
+	b.Run("Charges", func(b *testing.B) { benchCharges(b, openTest(b, sqliteURL(b), testOptions())) })
 }

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"freeflow/billing"
@@ -140,16 +139,7 @@ func planChange(c *change, before map[string]record) (*plan, error) {
 			ev.Passes = append(ev.Passes, told)
 		}
 	}
-	for key, cents := range moves {
-		key.AmountCents = cents
-		p.balances = append(p.balances, key)
-	}
-	slices.SortFunc(p.balances, func(a, b billing.Balance) int {
-		if c := strings.Compare(a.Account, b.Account); c != 0 {
-			return c
-		}
-		return strings.Compare(a.Currency, b.Currency)
-	})
+	p.balances = sortedBalances(moves)
 	if len(ev.Passes) == 0 {
 		return p, nil
 	}

@@ -110,16 +110,21 @@ func revisions(ctx context.Context, db database.Session, passID string) (list []
 
 // transactions reads those of one pass in the order of posting. Their ids
 // begin with the pass's, and a hyphen; the full stop is the next character.
-func transactions(ctx context.Context, db database.Session, passID string) (list []billing.Transaction, err error) {
-	err = database.Each(ctx, db, `SELECT t.id, t.kind, t.pass_id, t.revision, t.currency, t.reverses, t.posted_at, e.account, e.amount_cents
-		FROM transactions t JOIN entries e ON e.transaction_id = t.id
-		WHERE t.id > $1 AND t.id < $2 ORDER BY t.revision, t.kind, e.leg`, []any{passID + "-", passID + "."}, func(r database.Rows) error {
+func transactions(ctx context.Context, db database.Session, passID string) ([]billing.Transaction, error) {
+	return readTransactions(ctx, db, `t.id > $1 AND t.id < $2 ORDER BY t.revision, t.kind, e.leg`, passID+"-", passID+".")
+}
+
+// readTransactions reads the transactions t, with their entries e, that a
+// condition selects; its order keeps the entries of each together.
+func readTransactions(ctx context.Context, db database.Session, where string, args ...any) (list []billing.Transaction, err error) {
+	err = database.Each(ctx, db, `SELECT t.id, t.kind, t.pass_id, t.charge_id, t.revision, t.currency, t.reverses, t.posted_at, e.account, e.amount_cents
+		FROM transactions t JOIN entries e ON e.transaction_id = t.id WHERE `+where, args, func(r database.Rows) error {
 		var (
 			t  billing.Transaction
 			e  billing.Entry
 			at int64
 		)
-		if err := r.Scan(&t.ID, &t.Kind, &t.PassID, &t.Revision, &t.Currency, &t.Reverses, &at, &e.Account, &e.AmountCents); err != nil {
+		if err := r.Scan(&t.ID, &t.Kind, &t.PassID, &t.ChargeID, &t.Revision, &t.Currency, &t.Reverses, &at, &e.Account, &e.AmountCents); err != nil {
 			return err
 		}
 		if n := len(list); n == 0 || list[n-1].ID != t.ID {

@@ -25,7 +25,7 @@ const versionTable = "books_schema"
 
 // wantVersion is the schema that this program works with: the last step of
 // migrations.
-const wantVersion = 3
+const wantVersion = 4
 
 // schema describes the books to the database.
 func schema() database.Schema {

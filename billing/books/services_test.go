@@ -15,6 +15,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -182,6 +183,47 @@ func TestPostgresLostCommitAnswer(t *testing.T) {
 	}
 }
 
+// TestPostgresLostCommitAnswerOfACharge: whoever charges does not learn that
+// the charge was posted, posts it again, and has charged once.
+func TestPostgresLostCommitAnswerOfACharge(t *testing.T) {
+	direct := postgresURL(t)
+	u, err := url.Parse(direct)
+	if err != nil {
+		t.Fatal(err)
+	}
+	proxy := newCommitThief(t, u.Host)
+	u.Host = proxy.listener.Addr().String()
+	if err := Migrate(context.Background(), direct); err != nil {
+		t.Fatal(err)
+	}
+	opts := testOptions()
+	opts.Migrate = false
+	s := openTest(t, u.String(), opts)
+	ctx, at := context.Background(), time.UnixMicro(1)
+	for name, post := range map[string]func() error{
+		"charge":  func() error { _, err := s.PostCharge(ctx, chargeAt("a"), at); return err },
+		"payment": func() error { _, err := s.PostPayment(ctx, paymentAt("p", "b", 500), at); return err },
+	} {
+		if _, err := s.PostCharge(ctx, chargeAt("b"), at); err != nil {
+			t.Fatal(err)
+		}
+		proxy.armed.Store(true)
+		if err := post(); err == nil || proxy.armed.Load() {
+			t.Fatalf("%s: posted with a lost answer: %v", name, err)
+		}
+		if err := post(); err != nil {
+			t.Fatalf("%s again: %v", name, err)
+		}
+	}
+	list, err := s.Balances(ctx, []string{"unpaid:tko", "cash:machine"})
+	if err != nil || len(list) != 2 || list[0].AmountCents != 500 || list[1].AmountCents != 3500 {
+		t.Errorf("balances %+v, %v", list, err)
+	}
+	if broken := violated(t, s); len(broken) != 0 {
+		t.Errorf("broken: %v", broken)
+	}
+}
+
 // commitThief is a proxy that, once armed, waits for the answer to a COMMIT,
 // keeps it and cuts the line.
 type commitThief struct {
@@ -246,4 +288,5 @@ func BenchmarkPostgres(b *testing.B) {
 	b.Run("Post", func(b *testing.B) { benchPost(b, openTest(b, postgresURL(b), testOptions())) })
 	b.Run("Passes", func(b *testing.B) { benchPasses(b, openTest(b, postgresURL(b), testOptions())) })
 	b.Run("Registry", func(b *testing.B) { benchRegistry(b, openTest(b, postgresURL(b), testOptions())) })
+	b.Run("Charges", func(b *testing.B) { benchCharges(b, openTest(b, postgresURL(b), testOptions())) })
 }

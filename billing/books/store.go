@@ -1,12 +1,12 @@
-// Package books is the store of billing's books: passes, the double-entry
-// ledger, balances, the outbox, the registry, archived reads and sign-ins, on
+// Package books is the store of billing's books: passes, other charges and
+// their payments, the double-entry ledger, balances, the outbox, the registry, archived reads and sign-ins, on
 // SQLite or PostgreSQL behind one type.
 //
 // Invariants: those of package billing, each recomputed from the rows by
 // Verify. A batch is one database transaction. Every writer takes its locks in
 // one order: the partition's progress, the facilities in order of name, the
-// passes, the balances in order of account; so that no two wait for each
-// other. Entries and transactions refuse change by triggers.
+// passes, or one charge; then the balances in order of account; so that no two
+// wait for each other. Entries and transactions refuse change by triggers.
 //
 // How an engine is opened and spoken to is internal/database's. The SQL is
 // written once for both engines; what is not, stands in the files named after
@@ -38,6 +38,7 @@ var (
 	_ billing.Outbox      = (*Store)(nil)
 	_ billing.Credentials = (*Store)(nil)
 	_ billing.Retention   = (*Store)(nil)
+	_ billing.Charging    = (*Store)(nil)
 )
 
 // Options are what Open needs beside the address.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -77,9 +78,10 @@ func tamper(t testing.TB, s *Store, statements ...string) {
 func testEngine(t *testing.T, address func(t testing.TB) string, unlock []string) {
 	t.Run("schema", func(t *testing.T) { testSchema(t, address(t)) })
 	t.Run("append only", func(t *testing.T) { testAppendOnly(t, openTest(t, address(t), testOptions())) })
+	t.Run("books of schema 3", func(t *testing.T) { testUpgrade(t, address(t)) })
 	t.Run("cancelled on the way", func(t *testing.T) { testCancelled(t, openTest(t, address(t), testOptions())) })
 	t.Run("two stores on one database", func(t *testing.T) { testTwoStores(t, address(t)) })
-	for _, damage := range damages {
+	for _, damage := range slices.Concat(damages, chargeDamages) {
 		t.Run("verify finds "+damage.name, func(t *testing.T) {
 			s := openTest(t, address(t), testOptions())
 			fillBooks(t, s)
@@ -242,17 +244,21 @@ func fillBooks(t *testing.T, s *Store) {
 	if _, err := s.Decide(context.Background(), five.ID, 1, d); err != nil {
 		t.Fatal(err)
 	}
+	fillCharges(t, s)
 }
 
 // firstToll is the first transaction of fillBooks' first pass.
 var firstToll = fmt.Sprintf("%032x-1-toll", 1)
 
-// damages are ways to break the books, with the invariant that must name what
-// is broken.
-var damages = []struct {
+// damage is one way to break the books; the invariant must name what is broken.
+type damage struct {
 	name, invariant, names string
 	statements             []string
-}{
+}
+
+// damages are ways to break the books, with the invariant that must name what
+// is broken.
+var damages = []damage{
 	{"an entry changed", "transaction-sums-to-zero", firstToll,
 		[]string{`UPDATE entries SET amount_cents = 900 WHERE leg = 1 AND transaction_id = '` + firstToll + `'`}},
 	{"an entry changed in sum", "ledger-sums-to-zero", "HKD",

@@ -103,20 +103,12 @@ func followCharges(ctx context.Context, brokers []string, feed *portal.Feed, log
 			func(_ int, records []kafka.Record) error {
 				var accounts []string
 				for _, r := range records {
-					var event struct {
-						Passes []struct {
-							Account string `json:"account"`
-						} `json:"passes"`
-					}
-					if err := json.Unmarshal(r.Value, &event); err != nil {
+					touched, err := touchedAccounts(r.Value)
+					if err != nil {
 						log.WarnContext(ctx, "event not understood", "offset", r.Offset, "err", err)
 						continue
 					}
-					for _, p := range event.Passes {
-						if p.Account != "" {
-							accounts = append(accounts, p.Account)
-						}
-					}
+					accounts = append(accounts, touched...)
 				}
 				feed.Notify(accounts)
 				return nil
@@ -130,4 +122,35 @@ func followCharges(ctx context.Context, brokers []string, feed *portal.Feed, log
 		}
 	}
 	return nil
+}
+
+// touchedAccounts returns the accounts that an event of the books speaks of,
+// those of passes and those of other charges.
+func touchedAccounts(payload []byte) ([]string, error) {
+	var event struct {
+		Passes []struct {
+			Account string `json:"account"`
+		} `json:"passes"`
+		Charges []struct {
+			Account         string `json:"account"`
+			PreviousAccount string `json:"previous_account"`
+		} `json:"charges"`
+	}
+	if err := json.Unmarshal(payload, &event); err != nil {
+		return nil, err
+	}
+	var accounts []string
+	add := func(account string) {
+		if account != "" {
+			accounts = append(accounts, account)
+		}
+	}
+	for _, p := range event.Passes {
+		add(p.Account)
+	}
+	for _, c := range event.Charges {
+		add(c.Account)
+		add(c.PreviousAccount)
+	}
+	return accounts, nil
 }

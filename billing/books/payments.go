@@ -1,0 +1,169 @@
+package books
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"freeflow/billing"
+	"freeflow/internal/database"
+)
+
+// paymentRecord is a payment as the books hold it; refundedAt is in
+// microseconds, 0 while it stands.
+type paymentRecord struct {
+	billing.Payment
+	refundedAt int64
+}
+
+const (
+	insertPayment = `INSERT INTO payment (id, charge_id, amount_cents, currency, means, paid_at, refunded_at)
+		VALUES ($1, $2, $3, $4, $5, $6, 0) ON CONFLICT DO NOTHING`
+	selectPayment = `SELECT id, charge_id, amount_cents, currency, means, paid_at, refunded_at FROM payment WHERE id = $1`
+	refundPayment = `UPDATE payment SET refunded_at = $2 WHERE id = $1`
+	movePaid      = `UPDATE charge SET paid_cents = paid_cents + $2 WHERE id = $1`
+)
+
+// PostPayment posts a payment. See billing.Charging.
+func (s *Store) PostPayment(ctx context.Context, p billing.Payment, postedAt time.Time) (billing.Charge, error) {
+	p.PaidAt = p.PaidAt.UTC().Truncate(microsecond)
+	err := checkPayment(&p, postedAt)
+	var c billing.Charge
+	if err == nil {
+		err = s.db.Write(ctx, func(db database.Session) error {
+			var err error
+			c, err = s.postPayment(ctx, db, &p, postedAt)
+			return err
+		})
+	}
+	if err != nil {
+		return billing.Charge{}, fmt.Errorf("posting payment %s for charge %s: %w", p.ID, p.ChargeID, err)
+	}
+	return c, nil
+}
+
+func (s *Store) postPayment(ctx context.Context, db database.Session, p *billing.Payment, postedAt time.Time) (billing.Charge, error) {
+	// The charge's row is locked first by all who post payments, so that no two
+	// pay the same rest.
+	charge, err := s.lockCharge(ctx, db, p.ChargeID)
+	if err != nil {
+		return billing.Charge{}, err
+	}
+	added, err := db.Exec(ctx, insertPayment, p.ID, p.ChargeID, p.AmountCents, p.Currency, p.Means, p.PaidAt.UnixMicro())
+	if err != nil {
+		return billing.Charge{}, err
+	}
+	if added == 0 {
+		was, err := paymentByID(ctx, db, p.ID)
+		if err != nil {
+			return billing.Charge{}, err
+		}
+		if was.Payment != *p {
+			return billing.Charge{}, fmt.Errorf("%w: the id is that of another payment, or the payment was posted with another content", billing.ErrConflict)
+		}
+		return charge.Charge, nil
+	}
+	if err := checkPaid(&charge.Charge, p); err != nil {
+		return billing.Charge{}, err
+	}
+	return s.movePayment(ctx, db, charge.Charge, p, postedAt, 1, kindPayment)
+}
+
+// checkPaid refuses a payment that the charge cannot take.
+func checkPaid(c *billing.Charge, p *billing.Payment) error {
+	rest := c.AmountCents - c.PaidCents
+	switch {
+	case c.Account != "":
+		return fmt.Errorf("%w: the charge stands at account %s, which owes it", billing.ErrConflict, c.Account)
+	case p.Currency != c.Currency:
+		return invalid("the payment is in %s, the charge in %s", p.Currency, c.Currency)
+	case p.AmountCents > rest:
+		return invalid("%s %s is more than the %s still to be paid", p.Currency, billing.FormatCents(p.AmountCents), billing.FormatCents(rest))
+	}
+	return nil
+}
+
+// RefundPayment reverses a payment. See billing.Charging.
+func (s *Store) RefundPayment(ctx context.Context, paymentID string, postedAt time.Time) (billing.Charge, error) {
+	var (
+		c   billing.Charge
+		err error
+	)
+	if postedAt.IsZero() {
+		err = invalid("the refund has no posting date")
+	} else {
+		err = s.db.Write(ctx, func(db database.Session) error {
+			var err error
+			c, err = s.refund(ctx, db, paymentID, postedAt)
+			return err
+		})
+	}
+	if err != nil {
+		return billing.Charge{}, fmt.Errorf("refunding payment %s: %w", paymentID, err)
+	}
+	return c, nil
+}
+
+func (s *Store) refund(ctx context.Context, db database.Session, id string, postedAt time.Time) (billing.Charge, error) {
+	// A payment never becomes another charge's: its charge can be locked by what
+	// is read here, and whether it was refunded is read again under that lock.
+	p, err := paymentByID(ctx, db, id)
+	if err != nil {
+		return billing.Charge{}, err
+	}
+	charge, err := s.lockCharge(ctx, db, p.ChargeID)
+	if err != nil {
+		return billing.Charge{}, err
+	}
+	if p, err = paymentByID(ctx, db, id); err != nil || p.refundedAt != 0 {
+		return charge.Charge, err
+	}
+	if _, err := db.Exec(ctx, refundPayment, id, postedAt.UnixMicro()); err != nil {
+		return billing.Charge{}, err
+	}
+	return s.movePayment(ctx, db, charge.Charge, &p.Payment, postedAt, 2, kindReversal)
+}
+
+// movePayment writes what a payment, or its reversal, moves, and returns the
+// charge as it then stands.
+func (s *Store) movePayment(ctx context.Context, db database.Session, c billing.Charge, p *billing.Payment, postedAt time.Time,
+	revision int64, kind string) (billing.Charge, error) {
+	d := debt{debtor: billing.CashPrefix + p.Means, creditor: billing.UnpaidPrefix + c.Creditor, cents: p.AmountCents, currency: p.Currency}
+	reverses := ""
+	if kind == kindReversal {
+		d.cents = -d.cents
+		reverses = paymentTransactionID(p.ID, 1, kindPayment)
+	}
+	if _, err := db.Exec(ctx, movePaid, c.ID, d.cents); err != nil {
+		return billing.Charge{}, err
+	}
+	c.PaidCents += d.cents
+	posting := chargePosting{charge: c, postedAt: postedAt}
+	posting.add(paymentTransactionID(p.ID, revision, kind), kind, revision, reverses, d)
+	return c, posting.write(ctx, db)
+}
+
+func paymentByID(ctx context.Context, db database.Session, id string) (p paymentRecord, err error) {
+	var paidAt int64
+	found, err := database.One(ctx, db, selectPayment, []any{id}, &p.ID, &p.ChargeID, &p.AmountCents, &p.Currency, &p.Means, &paidAt, &p.refundedAt)
+	if err == nil && !found {
+		err = fmt.Errorf("payment %s: %w", id, billing.ErrNotFound)
+	}
+	p.PaidAt = time.UnixMicro(paidAt).UTC()
+	return p, err
+}
+
+// checkPayment refuses what no books could hold.
+func checkPayment(p *billing.Payment, postedAt time.Time) error {
+	switch {
+	case p.ChargeID == "" || p.Means == "" || p.Currency == "":
+		return invalid("the payment lacks charge, means or currency")
+	case p.AmountCents <= 0:
+		return invalid("the payment is of %s; to give money back, refund a payment", billing.FormatCents(p.AmountCents))
+	case p.PaidAt.IsZero() || postedAt.IsZero():
+		return invalid("the payment lacks its instant or its posting date")
+	}
+	return errors.Join(checkName("id of the payment", p.ID, 1), checkName("id of the charge", p.ChargeID, 1),
+		checkName("means", p.Means, 1), checkName("currency", p.Currency, 1))
+}
