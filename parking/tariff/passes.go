@@ -1,0 +1,310 @@
+package tariff
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// period gives when a pass can begin on a local day, if it holds on that day.
+func (w *walker) period(when When, day int64) (from, to int64, holds bool, err error) {
+	holds, err = w.matches(when.Days, when.ExcludePublicHoliday, day)
+	if err != nil || !holds {
+		return 0, 0, false, err
+	}
+	until := int(when.To)
+	if when.To <= when.From {
+		until += minutesPerDay
+	}
+	return w.instant(day, int(when.From)), w.instant(day, until), true, nil
+}
+
+// expiry gives when a pass begun at start, in the period of a day, ends.
+func (w *walker) expiry(s *Pass, day, start int64) int64 {
+	hours := passHours[s.Type]
+	last := day
+	if s.ValidUntil == "following-day" {
+		last++
+	}
+	// The end of the day named, by the clock time given or the usual one.
+	named := func(usual TimeOfDay) int64 {
+		if s.ValidUntilEnd != nil {
+			usual = *s.ValidUntilEnd
+		}
+		return w.instant(last, int(usual))
+	}
+	if hours > 0 {
+		end := start + hours*3600
+		if s.ValidUntil != "no-restrictions" {
+			end = min(end, named(minutesPerDay))
+		}
+		return end
+	}
+	if s.ValidUntil == "no-restrictions" || s.ValidUntilEnd == nil && s.ValidUntil == "same-day" {
+		until := int(s.To)
+		if s.To <= s.From {
+			until += minutesPerDay
+		}
+		if s.ValidUntil == "same-day" {
+			until = min(until, minutesPerDay)
+		}
+		return w.instant(day, until)
+	}
+	return named(s.To)
+}
+
+// containing gives the day in whose period a pass can begin at an instant.
+func (w *walker) containing(s *Pass, wall int64) (day int64, found bool, err error) {
+	today := floorDiv(w.local(wall), secondsPerDay)
+	for _, day := range [2]int64{today, today - 1} {
+		if day != today && s.To > s.From {
+			break // a period that does not pass midnight
+		}
+		from, to, holds, err := w.period(s.When, day)
+		if err != nil {
+			return 0, false, err
+		}
+		if holds && from <= wall && wall < to {
+			return day, true, nil
+		}
+	}
+	return 0, false, nil
+}
+
+// daysAhead is how long before its period a pass can be bought.
+const daysAhead = 8
+
+// bought gives when a pass bought at an instant begins and ends.
+func (w *walker) bought(s *Pass, at int64) (from, to int64, err error) {
+	day, found, err := w.containing(s, at)
+	if err != nil {
+		return 0, 0, err
+	}
+	if found {
+		return at, w.expiry(s, day, at), nil
+	}
+	today := floorDiv(w.local(at), secondsPerDay)
+	for day := today; day <= today+daysAhead; day++ {
+		from, _, holds, err := w.period(s.When, day)
+		if err != nil {
+			return 0, 0, err
+		}
+		if holds && from >= at {
+			return from, w.expiry(s, day, from), nil
+		}
+	}
+	return 0, 0, fmt.Errorf("pass %s cannot begin within %d days of its purchase; check its days and period", s.ID, daysAhead)
+}
+
+func passText(s *Pass) string {
+	return strings.ReplaceAll(strings.ToUpper(s.Type[:1])+s.Type[1:], "-", " ") + " " + s.From.String() + "-" + s.To.String()
+}
+
+// automatic finds the cheapest pass for which the charged seconds [from, to)
+// qualify as a whole: begun in its period, ended by its end and not before
+// LeaveFrom.
+func (p *pricer) automatic(from, to int64) (*Pass, error) {
+	var best *Pass
+	start, end := p.clock.wall(from), p.clock.wallEnd(to)
+	for i := range p.class.rules.Passes {
+		s := &p.class.rules.Passes[i]
+		day, found, err := p.containing(s, start)
+		if err != nil {
+			return nil, err
+		}
+		if !found || end > p.expiry(s, day, start) {
+			continue
+		}
+		if s.LeaveFrom != nil {
+			leave := int(*s.LeaveFrom)
+			if *s.LeaveFrom <= s.From {
+				leave += minutesPerDay
+			}
+			if end < p.instant(day, leave) {
+				continue
+			}
+		}
+		if best == nil || s.Price < best.Price || s.Price == best.Price && s.ID < best.ID {
+			best = s
+		}
+	}
+	return best, nil
+}
+
+// Bounds on the search for the best price. A stay of a month with two passes a
+// day stays within them.
+const (
+	maxLabels  = 16  // ways to be at one instant
+	maxTargets = 40  // instants at which hourly parking may end in a pass
+	maxNodes   = 600 // instants at which something may begin
+)
+
+// label is one way to have paid up to an instant.
+type label struct {
+	at, cost int64
+	passes   int
+	before   state
+	state    state
+	prev     int
+	pass     *Pass // nil for hourly parking
+	// hourly says that hourly parking ends here, so that a pass must follow.
+	hourly bool
+}
+
+// bestPrice finds the cheapest way to pay for the charged seconds [from, to).
+// A pass can begin at from, where another pass ends, and where the period of
+// any pass begins; hourly parking fills the rest, its units beginning anew
+// after each pass. Among ways of one price it takes the one with the fewest
+// passes. bounded says that not all ways were tried.
+func (p *pricer) bestPrice(from, to int64, start *state) (path []label, bounded bool, err error) {
+	passes := make([]*Pass, len(p.class.rules.Passes))
+	for i := range passes {
+		passes[i] = &p.class.rules.Passes[i]
+	}
+	slices.SortFunc(passes, func(a, b *Pass) int { return strings.Compare(a.ID, b.ID) })
+	targets, err := p.passStarts(passes, from, to)
+	if err != nil {
+		return nil, false, err
+	}
+	labels := []label{{at: from, state: start.clone(), prev: -1}}
+	at := map[int64][]int{from: {0}}
+	pending := []int64{from}
+	put := func(l label) {
+		same := at[l.at]
+		if same == nil {
+			i, _ := slices.BinarySearch(pending, l.at)
+			pending = slices.Insert(pending, i, l.at)
+		}
+		for i, j := range same {
+			other := &labels[j]
+			if other.hourly == l.hourly && equalStates(&other.state, &l.state) {
+				if l.cost < other.cost || l.cost == other.cost && l.passes < other.passes {
+					labels = append(labels, l)
+					same[i] = len(labels) - 1
+				}
+				return
+			}
+		}
+		labels = append(labels, l)
+		at[l.at] = append(same, len(labels)-1)
+	}
+	for nodes := 0; pending[0] < to; nodes++ {
+		here := pending[0]
+		pending = pending[1:]
+		ways := at[here]
+		slices.SortStableFunc(ways, func(a, b int) int { return compareLabels(&labels[a], &labels[b]) })
+		if len(ways) > maxLabels {
+			ways, bounded = ways[:maxLabels], true
+		}
+		wall := p.clock.wall(here)
+		for _, i := range ways {
+			l := labels[i]
+			if nodes < maxNodes {
+				for _, s := range passes {
+					day, found, err := p.containing(s, wall)
+					if err != nil {
+						return nil, false, err
+					}
+					if !found {
+						continue
+					}
+					if until := min(to, p.clock.charged(p.expiry(s, day, wall))); until > here {
+						put(label{at: until, cost: l.cost + int64(s.Price), passes: l.passes + 1, before: l.state, state: l.state, prev: i, pass: s})
+					}
+				}
+			} else {
+				bounded = true
+			}
+			if l.hourly && nodes < maxNodes {
+				continue
+			}
+			cut, err := p.hourlyWays(&l, i, here, to, targets, put)
+			if err != nil {
+				return nil, false, err
+			}
+			bounded = bounded || cut
+		}
+		if len(pending) == 0 {
+			// No way leads to the end; hourly parking says where it fails.
+			s := start.clone()
+			_, _, err := p.run(from, to, &s, nil)
+			return nil, bounded, err
+		}
+	}
+	best := -1
+	for _, i := range at[to] {
+		if best < 0 || compareLabels(&labels[i], &labels[best]) < 0 {
+			best = i
+		}
+	}
+	for i := best; labels[i].prev >= 0; i = labels[i].prev {
+		path = append(path, labels[i])
+	}
+	slices.Reverse(path)
+	return path, bounded, nil
+}
+
+// hourlyWays adds the ways that go on from a label with hourly parking: to the
+// end, or to one of the instants at which a pass may begin.
+func (p *pricer) hourlyWays(l *label, index int, here, to int64, targets []int64, put func(label)) (bounded bool, err error) {
+	first, _ := slices.BinarySearch(targets, here+1)
+	ends := targets[first:]
+	if len(ends) > maxTargets {
+		ends, bounded = ends[:maxTargets], true
+	}
+	for i := range len(ends) + 1 {
+		end := to
+		if i < len(ends) {
+			end = ends[i]
+		}
+		s := l.state.clone()
+		price, _, err := p.run(here, end, &s, nil)
+		var none *NoPriceError
+		if errors.As(err, &none) {
+			return bounded, nil // nor is there a price for what lies further on
+		}
+		if err != nil {
+			return bounded, err
+		}
+		s.pro = proRata{band: -1}
+		put(label{at: end, cost: l.cost + price, passes: l.passes, before: l.state, state: s, prev: index, hourly: end < to})
+	}
+	return bounded, nil
+}
+
+func compareLabels(a, b *label) int {
+	switch {
+	case a.cost != b.cost && a.cost < b.cost, a.cost == b.cost && a.passes < b.passes:
+		return -1
+	case a.cost != b.cost || a.passes != b.passes:
+		return 1
+	}
+	return 0
+}
+
+func equalStates(a, b *state) bool {
+	return a.lastBand == b.lastBand && a.lastDay == b.lastDay && a.entries == b.entries &&
+		slices.Equal(a.counters, b.counters) && slices.Equal(a.caps, b.caps)
+}
+
+// passStarts gives the charged seconds within (from, to) at which the period
+// of a pass begins.
+func (p *pricer) passStarts(passes []*Pass, from, to int64) ([]int64, error) {
+	var starts []int64
+	first := floorDiv(p.local(p.clock.wall(from)), secondsPerDay)
+	last := floorDiv(p.local(p.clock.wallEnd(to)), secondsPerDay)
+	for day := first; day <= last; day++ {
+		for _, s := range passes {
+			begin, _, holds, err := p.period(s.When, day)
+			if err != nil {
+				return nil, err
+			}
+			if c := p.clock.charged(begin); holds && from < c && c < to {
+				starts = append(starts, c)
+			}
+		}
+	}
+	slices.Sort(starts)
+	return slices.Compact(starts), nil
+}
