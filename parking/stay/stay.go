@@ -29,8 +29,9 @@ const (
 	// EntryByBay, ExitByBay: no lane saw it; the bay's times are taken.
 	EntryByBay = "entry-by-bay"
 	ExitByBay  = "exit-by-bay"
-	// NeverAccepted: a machine's bay was given and the car never taken in.
-	NeverAccepted = "never-accepted"
+	// AcceptanceUnknown: the machine never said that it had taken the car in, so
+	// that the clock began at the entry.
+	AcceptanceUnknown = "acceptance-unknown"
 	// Decided: a person decided. Reopened: what the person saw has changed.
 	Decided  = "decided"
 	Reopened = "reopened"
@@ -111,6 +112,9 @@ type Rules struct {
 	// ExitLanes says that the site has exit lanes; where it has none the bay's
 	// end is the exit.
 	ExitLanes bool
+	// Inner are the lanes at machines' own gates behind other lanes of the same
+	// direction.
+	Inner map[string]bool
 	// Reentry is how soon after an exit at that instant, by the tariff in force
 	// at that entry, an entry continues the stay; nil is never.
 	Reentry func(entry, exit time.Time) time.Duration
@@ -146,6 +150,9 @@ type Visit struct {
 	EntryEvent, ExitEvent string
 	// Entry and Exit are zero where not known, or not yet.
 	Entry, Exit time.Time
+	// Berth is the allocation whose times count for the visit: the last one in
+	// a machine, else the last one; nil if there is none.
+	Berth *parking.Allocation
 }
 
 // Stay is what follows of one stay, before its price.
@@ -169,8 +176,7 @@ type Stay struct {
 	// Entry is the first visit's, Exit the last one's; ClockFrom and ClockTo
 	// are what is charged for, by the site's rule. Zero where not known yet.
 	Entry, Exit, ClockFrom, ClockTo time.Time
-	// Berth is the allocation whose times count, nil if there is none: the
-	// last one in a machine, else the last one.
+	// Berth is that of the last visit that has one.
 	Berth *parking.Allocation
 	// Flags are sorted.
 	Flags []string
