@@ -63,6 +63,8 @@ type homeView struct {
 	Summary  []string
 	Days     []dayView
 	TooMany  bool
+	// Charges is nil where there are none in the month.
+	Charges *chargesView
 
 	EarlierURL, LaterURL, NewerURL, OlderURL string
 	EarlierName, LaterName                   string
@@ -100,6 +102,9 @@ func (p *Portal) home(c echo.Context) error {
 		return err
 	}
 	v.TooMany = tooMany
+	if v.Charges, err = p.monthCharges(ctx, s.account, month, w); err != nil {
+		return err
+	}
 	pages := max(1, (len(passes)+pageRows-1)/pageRows)
 	if pageNumber > pages {
 		return web.NotFound("there is no such page of the list")
@@ -335,19 +340,7 @@ func (p *Portal) record(c echo.Context) error {
 	v := recordView{frame: p.frame(c, s), MergedInto: h.Pass.MergedInto}
 	w := v.W
 	v.Title, v.Pass = w.RecordTitle, p.view(w, h.Pass)
-	mine := billing.MotoristPrefix + s.account
-	for _, t := range h.Transactions {
-		for _, e := range t.Entries {
-			if e.Account != mine {
-				continue // others' legs, and charges to accounts before mine
-			}
-			what := w.PostingToll
-			if t.Kind == "reversal" {
-				what = w.PostingReversal
-			}
-			v.Postings = append(v.Postings, postingView{what, w.exact(t.PostedAt.In(p.Zone)), money(e.AmountCents, t.Currency)})
-		}
-	}
+	v.Postings = p.postings(w, h.Transactions, s.account, w.PostingToll)
 	for _, r := range h.Revisions {
 		if r.Account != s.account {
 			continue

@@ -1,5 +1,5 @@
 // Package portal owns the motorists' pages: signing in, what I owe, my passes
-// as they happen, and what each was for.
+// and other charges as they happen, and what each was for.
 //
 // Invariants: a page shows the signed-in account's data and no other's; what
 // belongs to another account is answered like what does not exist. Sign-in
@@ -33,6 +33,9 @@ type Books interface {
 	List(ctx context.Context, f billing.Filter) ([]billing.Pass, error)
 	History(ctx context.Context, passID string) (billing.History, error)
 	Balances(ctx context.Context, accounts []string) ([]billing.Balance, error)
+	Charge(ctx context.Context, id string) (billing.Charge, []billing.Transaction, error)
+	ChargeRevisions(ctx context.Context, id string) ([]billing.ChargeRevision, error)
+	Charges(ctx context.Context, f billing.ChargeFilter) (list []billing.Charge, next string, err error)
 }
 
 // Logins finds sign-ins; billing.Credentials is one.
@@ -128,6 +131,7 @@ func (p *Portal) Routes(e *echo.Echo) {
 	g.POST("/sign-in", p.signIn, web.LimitBody(8<<10), timed)
 	g.POST("/sign-out", p.signOut, web.LimitBody(8<<10), timed)
 	g.GET("/passes/:id", p.record, timed)
+	g.GET("/charge", p.charge, timed)
 	g.GET("/events", p.events)
 	g.GET("/assets/:name", p.asset)
 }

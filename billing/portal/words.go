@@ -34,6 +34,9 @@ type words struct {
 	RecordTitle, BackToPasses, Postings, PostingToll, PostingReversal, NoPostings string
 	Corrected, History, MergedNote                                                string
 
+	Parking, OtherCharges, OneCharge, ManyCharges, NotAllCharges, Charge string
+	PostingCharge, NothingCharged, Receipt, Details, Creditor            string
+
 	NotFoundTitle, NotFoundNote, ErrorTitle, ErrorNote, ForbiddenNote, QuoteID string
 }
 
@@ -54,7 +57,7 @@ var english = words{
 	WaitBefore:  "Too many attempts. Try again in ", WaitAfter: " seconds", TryLater: "Please try again in a moment",
 
 	HomeTitle: "Your passes", YouOwe: "You owe", NothingToPay: "Nothing to pay", InCredit: "In credit",
-	OweNote: "The sum of all tolls charged to your account so far", ClearNote: "All tolls on your account are settled",
+	OweNote: "The sum of all that was charged to your account so far", ClearNote: "All charges on your account are settled",
 	CreditNote: "Your account holds more than it owes",
 	Passes:     "Passes", NoPasses: "No passes in this month", PreviousMonth: "Earlier month", NextMonth: "Later month",
 	Newer: "Newer", Older: "Older", PageOf: "Page",
@@ -74,6 +77,11 @@ var english = words{
 	RecordTitle: "One pass", BackToPasses: "All passes", Postings: "Postings", PostingToll: "Toll charged",
 	PostingReversal: "Charge taken back", NoPostings: "Nothing has been charged for this pass.",
 	Corrected: "Before", History: "How it changed", MergedNote: "Later evidence showed that this is part of another pass:",
+
+	Parking: "Parking", OtherCharges: "Parking and other charges", OneCharge: " charge", ManyCharges: " charges",
+	NotAllCharges: "Only the latest charges of the month are shown.", Charge: "Charge",
+	PostingCharge: "Charged", NothingCharged: "Nothing has been charged for this.", Receipt: "Receipt", Details: "Details",
+	Creditor: "Payable to",
 
 	NotFoundTitle: "There is no such page", NotFoundNote: "Check the address, or go back to your passes.",
 	ErrorTitle: "That did not work", ErrorNote: "The fault is ours. Nothing you owe or paid has changed by it. Please try again in a moment.",
@@ -96,7 +104,7 @@ var chinese = words{
 	WaitBefore:  "嘗試次數過多，請於 ", WaitAfter: " 秒後再試", TryLater: "請稍後再試",
 
 	HomeTitle: "通行紀錄", YouOwe: "尚欠", NothingToPay: "毋須繳費", InCredit: "帳戶結餘",
-	OweNote: "帳戶至今所有已收取的隧道費總額", ClearNote: "帳戶的隧道費已全數結清",
+	OweNote: "帳戶至今所有收費的總額", ClearNote: "帳戶的收費已全數結清",
 	CreditNote: "帳戶結餘多於應繳款額",
 	Passes:     "通行紀錄", NoPasses: "此月份沒有通行紀錄", PreviousMonth: "上一個月", NextMonth: "下一個月",
 	Newer: "較新", Older: "較舊", PageOf: "頁",
@@ -116,6 +124,11 @@ var chinese = words{
 	RecordTitle: "通行詳情", BackToPasses: "所有通行紀錄", Postings: "帳目", PostingToll: "收取隧道費",
 	PostingReversal: "撤回收費", NoPostings: "此次通行未有收費。",
 	Corrected: "更改前", History: "更改紀錄", MergedNote: "其後的證據顯示此紀錄屬另一次通行：",
+
+	Parking: "泊車", OtherCharges: "泊車及其他收費", OneCharge: " 項收費", ManyCharges: " 項收費",
+	NotAllCharges: "只顯示本月最近的收費。", Charge: "收費",
+	PostingCharge: "收取費用", NothingCharged: "此項沒有收費。", Receipt: "收據", Details: "詳情",
+	Creditor: "收款機構",
 
 	NotFoundTitle: "找不到網頁", NotFoundNote: "請檢查網址，或返回通行紀錄。",
 	ErrorTitle: "未能完成", ErrorNote: "系統出錯，你的欠款及已繳款項不受影響。請稍後再試。",
@@ -199,6 +212,14 @@ func (w *words) status(status string) (word, note string) {
 	default:
 		return w.Unpaid, w.UnpaidNote
 	}
+}
+
+// kind is what a charge is for, in a word.
+func (w *words) kind(kind string) string {
+	if kind == parking {
+		return w.Parking
+	}
+	return w.Charge
 }
 
 // vehicle is a vehicle's name for people.
