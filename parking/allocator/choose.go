@@ -108,7 +108,7 @@ const (
 	// spareCharger: a charger that nobody is expected to need.
 	spareCharger = 60_000
 	// outsidePool: who has a right to a pool leaves the other bays to others.
-	outsidePool = 60_000
+	outsidePool = 240_000
 	// spareSize: a bay that admits larger vehicles than most, for each measure.
 	spareSize = 45_000
 	// freeBelow is the expected occupancy, in thousandths, up to which large
@@ -128,34 +128,32 @@ type chooser struct {
 	shadow []mechanism.Millis
 }
 
-// Choose ranks the bays by these weights.
+// Choose ranks the bays by these weights; equal ones in the order of the file.
 func (w Weights) Choose(r Request, v *View) Decision {
 	c := w.chooser(r, v)
 	keys := make([]key, 0, len(v.layout.bays)-v.occupied)
 	v.each(func(i int) {
 		if c.fits[v.layout.bays[i].group] {
-			keys = append(keys, key{c.terms(i).Sum(), i})
+			keys = append(keys, keyOf(c.terms(i).Sum(), i))
 		}
 	})
-	slices.SortFunc(keys, key.compare)
+	slices.Sort(keys)
 	return c.decide(r, keys)
 }
 
-type key struct {
-	cost mechanism.Millis
-	bay  int
+// key is a cost above a bay's number, so that a plain sort of numbers orders
+// both: thousands of bays are ranked for each arrival.
+type key int64
+
+const bayBits = 20
+
+func keyOf(cost mechanism.Millis, bay int) key {
+	// 2^43 ms are centuries; what costs more is as bad.
+	return key(min(max(cost, 0), 1<<42))<<bayBits | key(bay)
 }
 
-func (a key) compare(b key) int {
-	switch {
-	case a.cost < b.cost:
-		return -1
-	case a.cost > b.cost:
-		return 1
-	default:
-		return a.bay - b.bay
-	}
-}
+func (k key) bay() int               { return int(k & (1<<bayBits - 1)) }
+func (k key) cost() mechanism.Millis { return mechanism.Millis(k >> bayBits) }
 
 func (w Weights) chooser(r Request, v *View) chooser {
 	l := v.layout
@@ -235,7 +233,7 @@ func (c *chooser) terms(i int) Terms {
 func (c chooser) decide(r Request, keys []key) Decision {
 	d := Decision{chooser: c, Ranked: make([]int, len(keys))}
 	for i, k := range keys {
-		d.Ranked[i] = k.bay
+		d.Ranked[i] = k.bay()
 	}
 	if len(keys) > 0 {
 		return d

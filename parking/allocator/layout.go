@@ -76,6 +76,9 @@ const walkMillisPerMetre = 833
 // NewLayout works out the layout. The error says which bay or machine is wrong:
 // a bay whose machine or slot does not exist.
 func NewLayout(c *parking.CarPark) (*Layout, error) {
+	if len(c.Bays) >= 1<<bayBits {
+		return nil, fmt.Errorf("car park %q: %d bays and fewer than %d can be ranked", c.ID, len(c.Bays), 1<<bayBits)
+	}
 	l := &Layout{park: c, bays: make([]bay, len(c.Bays)), machines: c.Machines, index: make(map[string]int, len(c.Bays)),
 		of: make([][]int32, len(c.Machines))}
 	machines := make(map[string]int, len(c.Machines))

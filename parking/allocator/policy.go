@@ -1,9 +1,12 @@
 package allocator
 
 import (
+	"cmp"
 	"fmt"
 	"math/rand/v2"
 	"slices"
+
+	"freeflow/parking/mechanism"
 )
 
 // Policy is a way of choosing. Not safe for concurrent use where it draws
@@ -74,20 +77,20 @@ func (p plain) Choose(r Request, v *View) Decision {
 		if !c.fits[b.group] {
 			return
 		}
-		k := key{bay: i}
+		var cost mechanism.Millis
 		switch {
 		case p.name == Random:
 		case b.machine == none:
-			k.cost = 2 * b.drive
+			cost = 2 * b.drive
 		default:
 			// Its own cycle without the driver, who is as slow everywhere: ready
 			// at the gate, and back.
-			k.cost = v.now[i] + b.drive
+			cost = v.now[i] + b.drive
 			if p.name == NearestQueue {
-				k.cost = v.ahead[i] + max(v.wait[b.machine]-b.drive, 0) + b.drive
+				cost = v.ahead[i] + max(v.wait[b.machine]-b.drive, 0) + b.drive
 			}
 		}
-		keys = append(keys, k)
+		keys = append(keys, keyOf(cost, i))
 	})
 	if p.name == Random || p.name == NearestSpread {
 		p.rand.Shuffle(len(keys), func(i, j int) { keys[i], keys[j] = keys[j], keys[i] })
@@ -95,9 +98,9 @@ func (p plain) Choose(r Request, v *View) Decision {
 	switch p.name {
 	case Random:
 	case NearestSpread:
-		slices.SortStableFunc(keys, func(a, b key) int { return int(a.cost - b.cost) })
+		slices.SortStableFunc(keys, func(a, b key) int { return cmp.Compare(a.cost(), b.cost()) })
 	default:
-		slices.SortFunc(keys, key.compare)
+		slices.Sort(keys)
 	}
 	return c.decide(r, keys)
 }
