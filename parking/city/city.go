@@ -41,6 +41,9 @@ const (
 // feasible place costs more, as price and walk are within the driver's limits.
 const OutsideCost = int64(1_000_000)
 
+// MaxWaitingCost is the most that a batch may let waiting cost: 1000.
+const MaxWaitingCost = 1000 * OutsideCost
+
 // Errors of Assign and of the greedy methods. ErrTooLarge: more drivers or car
 // parks than the bounds. ErrBatch: a driver or car park that makes no sense,
 // named in the message.
@@ -144,6 +147,22 @@ type Batch struct {
 	CarParks []CarPark
 	// Walk measures walks; nil means Straight{DetourPerMille: 1300}.
 	Walk Walker
+	// WaitingCost is what leaving a driver waiting costs the plan, in
+	// millionths, OutsideCost to MaxWaitingCost; zero means OutsideCost, as in
+	// the source of the method. From 2 × OutsideCost on, a bay goes rather to
+	// somebody who has none than to somebody who has a worse one.
+	WaitingCost int64
+	// WaitingGrowth is what each minute since a driver's request adds to the
+	// cost of leaving him waiting, in millionths, 0 to MaxWaitingCost; the
+	// whole stays at MaxWaitingCost at most. Above 0, whoever has waited long
+	// comes before newcomers whom the same bay would suit a little better, and
+	// does not starve; 0 as in the source.
+	WaitingGrowth int64
+	// MovingCost is what moving a reserved driver costs the plan on top of his
+	// new place, in millionths, 0 to MaxWaitingCost; 0 as in the source. With
+	// OutsideCost or more nobody is moved for his own good alone, only to make
+	// room for somebody who would wait.
+	MovingCost int64
 }
 
 // Check says what is wrong with d alone, or nil.

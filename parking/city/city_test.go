@@ -49,7 +49,10 @@ func driver(id string, second int, x, y int64) city.Driver {
 // randomBatch makes a batch in which much is equal, full, or out of reach.
 func randomBatch(r *rand.Rand, drivers, parks int) city.Batch {
 	kinds := []city.Kind{car, car, car, ev, {Class: "car", Accessible: true}, {Class: "lgv"}}
-	b := city.Batch{At: noon, Walk: city.Straight{DetourPerMille: 1000 + r.Int64N(500)}}
+	b := city.Batch{At: noon.Add(time.Minute), Walk: city.Straight{DetourPerMille: 1000 + r.Int64N(500)}}
+	b.WaitingCost = []int64{0, city.OutsideCost, 3 * city.OutsideCost, city.MaxWaitingCost}[r.IntN(4)]
+	b.WaitingGrowth = []int64{0, 0, 100_000, city.MaxWaitingCost}[r.IntN(4)]
+	b.MovingCost = []int64{0, 0, 100_000, city.OutsideCost}[r.IntN(4)]
 	for j := range parks {
 		p := park(fmt.Sprintf("p%02d", j), 100*r.Int64N(20), 100*r.Int64N(20), 500*r.Int64N(8), r.IntN(4))
 		if r.IntN(3) == 0 {
@@ -396,6 +399,10 @@ func TestBadBatchesAreRefused(t *testing.T) {
 		"walk round the world": {func(b *city.Batch) { b.Drivers[0].MaxWalkMetres = 40_000_000 }, city.ErrBatch},
 		"no stay":              {func(b *city.Batch) { b.Drivers[0].StayMinutes = 0 }, city.ErrBatch},
 		"negative bays":        {func(b *city.Batch) { b.CarParks[0].Free[car] = -1 }, city.ErrBatch},
+		"waiting gets cheaper": {func(b *city.Batch) { b.WaitingGrowth = -1 }, city.ErrBatch},
+		"moving is a gain":     {func(b *city.Batch) { b.MovingCost = -1 }, city.ErrBatch},
+		"waiting is too cheap": {func(b *city.Batch) { b.WaitingCost = 999_999 }, city.ErrBatch},
+		"waiting is too dear":  {func(b *city.Batch) { b.WaitingCost = city.MaxWaitingCost + 1 }, city.ErrBatch},
 		"no tariff":            {func(b *city.Batch) { b.CarParks[0].Tariff = nil }, city.ErrBatch},
 		"off the grid":         {func(b *city.Batch) { b.CarParks[0].Position.X = 1 << 40 }, city.ErrBatch},
 		"too many drivers":     {func(b *city.Batch) { b.Drivers = make([]city.Driver, city.MaxDrivers+1) }, city.ErrTooLarge},

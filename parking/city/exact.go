@@ -2,16 +2,18 @@ package city
 
 import (
 	"fmt"
+	"slices"
 
 	"freeflow/parking/city/assign"
 )
 
 // Assign returns the plan of least total cost for the batch: the sum over all
-// drivers of their place's cost, OutsideCost for those who are left waiting,
-// where drivers with a reservation keep it or get one of no higher cost.
+// drivers of their place's cost, the cost of waiting for those who are left without and
+// MovingCost for those who are moved, where drivers with a reservation keep it
+// or get one of no higher cost.
 //
 // Fairness: among all plans of that total, it takes the one of least Σ w·cost,
-// where w counts down from the earliest request (equal times: by id) to the
+// where a driver without a place counts OutsideCost and w counts down from the earliest request (equal times: by id) to the
 // latest, so that of two drivers whose exchange would leave the total as it is
 // the earlier one has the cheaper place, and the later one waits. Among those
 // still equal it takes one with the fewest drivers moved or left waiting.
@@ -39,7 +41,7 @@ func (t *table) solve() ([]int, error) {
 	if err != nil {
 		return nil, err
 	}
-	fair, options := t.fairness(cheapest, first)
+	fair := t.fairness(cheapest, first)
 	second, err := solveProved(fair)
 	if err != nil {
 		return nil, err
@@ -49,8 +51,8 @@ func (t *table) solve() ([]int, error) {
 	for i, r := range t.requests {
 		decided[i] = -1
 		if c := second.Column[i]; c != assign.Nowhere {
-			decided[i] = options[i][c]
-			total += r.options[decided[i]].place.Cost
+			decided[i] = slices.IndexFunc(r.options, func(o option) bool { return o.column == c })
+			total += cheapest.Rows[i].Edges[decided[i]].Cost
 		} else {
 			total += cheapest.Rows[i].Outside
 		}
@@ -77,12 +79,16 @@ func solveProved(p assign.Problem) (assign.Solution, error) {
 func (t *table) problem() assign.Problem {
 	p := assign.Problem{Rows: make([]assign.Row, len(t.requests)), Capacity: t.capacity}
 	for i, r := range t.requests {
-		row := assign.Row{Outside: OutsideCost, Bound: r.present >= 0}
+		row := assign.Row{Outside: r.waiting, Bound: r.present >= 0}
 		if r.apart {
 			row.Outside = 0
 		}
-		for _, o := range r.options {
-			row.Edges = append(row.Edges, assign.Edge{Column: o.column, Cost: o.place.Cost})
+		row.Edges = make([]assign.Edge, len(r.options))
+		for k, o := range r.options {
+			row.Edges[k] = assign.Edge{Column: o.column, Cost: o.place.Cost}
+			if r.present >= 0 && r.present != k {
+				row.Edges[k].Cost += t.moving
+			}
 		}
 		p.Rows[i] = row
 	}
@@ -94,32 +100,29 @@ func (t *table) problem() assign.Problem {
 // cheapest if and only if it uses only edges that are tight under the prices
 // and fills every column that has a price. So the other edges are left out,
 // and each place in a priced column is rewarded by more than all secondary
-// costs together. It also returns, by row and column, the option behind an edge.
-func (t *table) fairness(p assign.Problem, s assign.Solution) (assign.Problem, []map[int]int) {
+// costs together.
+func (t *table) fairness(p assign.Problem, s assign.Solution) assign.Problem {
 	n := int64(len(t.requests))
 	reward := 1 + n + OutsideCost*(n+1)*n*(n+1)/2
 	fair := assign.Problem{Rows: make([]assign.Row, n), Capacity: p.Capacity}
-	options := make([]map[int]int, n)
 	for i, r := range t.requests {
 		weight := (n - int64(i)) * (n + 1)
-		row := assign.Row{Outside: weight*p.Rows[i].Outside + 1, Bound: p.Rows[i].Bound || p.Rows[i].Outside > s.RowPrice[i]}
-		options[i] = map[int]int{}
+		row := assign.Row{Outside: weight*min(p.Rows[i].Outside, OutsideCost) + 1, Bound: p.Rows[i].Bound || p.Rows[i].Outside > s.RowPrice[i]}
 		for o, e := range p.Rows[i].Edges {
 			price := s.ColumnPrice[e.Column]
 			if e.Cost-price > s.RowPrice[i] {
 				continue
 			}
-			cost := weight * e.Cost
+			cost := weight * r.options[o].place.Cost
 			if r.present >= 0 && r.present != o {
 				cost++
 			}
 			if price < 0 {
 				cost -= reward
 			}
-			options[i][e.Column] = o
 			row.Edges = append(row.Edges, assign.Edge{Column: e.Column, Cost: cost})
 		}
 		fair.Rows[i] = row
 	}
-	return fair, options
+	return fair
 }

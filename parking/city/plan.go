@@ -29,9 +29,9 @@ const (
 // Turned counts the car parks that could not be offered to a driver, by the
 // first limit that forbade it, in the order of the fields.
 type Turned struct {
+	TooFar    int // beyond the driver's walking limit
 	NoSuchBay int // no bay of that kind, free or not
 	TooLow    int // the vehicle is higher than the limit
-	TooFar    int // beyond the driver's walking limit
 	NoPrice   int // the tariff does not offer that stay
 	TooDear   int // beyond the driver's price limit
 	Worse     int // costs more than the place he holds
@@ -98,7 +98,8 @@ type Plan struct {
 	// Assignments, one a driver, by the time of the request and then the id.
 	Assignments []Assignment
 	// Total is the sum of the costs, in millionths, of the drivers who were
-	// decided on: those who wait count OutsideCost, those held apart (Fixed,
+	// decided on: those who wait count what the batch says
+	// of waiting, those who are moved its MovingCost on top, those held apart (Fixed,
 	// or at a car park that is not in the batch) nothing.
 	Total int64
 }
@@ -114,8 +115,15 @@ func (t *table) plan(decided []int) Plan {
 	plan := Plan{Assignments: make([]Assignment, len(t.requests))}
 	for i := range t.requests {
 		plan.Assignments[i] = t.requests[i].explain(decided[i], left)
-		if !t.requests[i].apart {
+		switch {
+		case t.requests[i].apart:
+		case decided[i] < 0:
+			plan.Total += t.requests[i].waiting
+		default:
 			plan.Total += plan.Assignments[i].Place.Cost
+			if plan.Assignments[i].Outcome == Moved {
+				plan.Total += t.moving
+			}
 		}
 	}
 	return plan

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -43,8 +44,9 @@ type WindowConfig struct {
 	MaxDrivers int
 	// Method decides a batch; nil means Assign. It must keep what Assign keeps.
 	Method func(Batch) (Plan, error)
-	// Walk measures walks; nil as in Batch.
-	Walk Walker
+	// The others are as in Batch.
+	Walk                                   Walker
+	WaitingCost, WaitingGrowth, MovingCost int64
 }
 
 // Window collects requests for a bounded time and decides on them together, and
@@ -188,15 +190,15 @@ func (w *Window) Round() (Round, error) {
 		return Round{}, fmt.Errorf("holding a round: asking for the car parks: %w", err)
 	}
 	parks, round.Overdrawn = w.unheld(parks, gone)
-	batch := Batch{At: now, CarParks: parks, Walk: w.config.Walk}
-	for id, h := range w.drivers {
+	batch := Batch{At: now, CarParks: parks, Walk: w.config.Walk, WaitingCost: w.config.WaitingCost,
+		WaitingGrowth: w.config.WaitingGrowth, MovingCost: w.config.MovingCost}
+	// A map has no order; sorted, so that a method which looks at the order
+	// cannot make a round depend on it.
+	for _, id := range slices.Sorted(maps.Keys(w.drivers)) {
 		if !gone[id] {
-			batch.Drivers = append(batch.Drivers, h.driver)
+			batch.Drivers = append(batch.Drivers, w.drivers[id].driver)
 		}
 	}
-	// A map has no order; sorted here so that a method which looks at the
-	// order cannot make a round depend on it.
-	slices.SortFunc(batch.Drivers, inOrder)
 	if round.Plan, err = w.config.Method(batch); err != nil {
 		return Round{}, fmt.Errorf("holding a round: %w", err)
 	}
