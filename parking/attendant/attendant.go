@@ -111,6 +111,7 @@ type Attendant struct {
 
 	claims     chan *claim
 	departures chan *departure
+	nudges     chan *site
 	// stopped is closed when Run has ended: nobody commits any more.
 	stopped chan struct{}
 	started sync.Once
@@ -132,6 +133,7 @@ func New(p Parts) (*Attendant, error) {
 	a := &Attendant{
 		bays: p.Bays, keeping: p.Keeping, clock: p.Clock, log: p.Log, metrics: p.Metrics, settings: s,
 		claims: make(chan *claim, s.Queue), departures: make(chan *departure, s.Queue),
+		nudges:  make(chan *site, 64),
 		stopped: make(chan struct{}), sites: map[string]*site{},
 	}
 	for _, cp := range p.CarParks {
@@ -199,6 +201,7 @@ func (a *Attendant) run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { a.commitClaims(ctx); return nil })
 	g.Go(func() error { a.commitDepartures(ctx); return nil })
+	g.Go(func() error { a.refreshNudged(ctx); return nil })
 	g.Go(func() error { a.every(ctx, a.settings.RefreshEvery, a.refreshAll); return nil })
 	g.Go(func() error { a.every(ctx, a.settings.SweepEvery, a.sweepOnce); return nil })
 	if err := g.Wait(); err != nil {

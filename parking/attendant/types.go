@@ -162,6 +162,9 @@ type ResolveRequest struct {
 	// To is one of the states that may follow Unknown. Assigned: the car is at
 	// the gate, to be stored. Retrieving: it stands in its bay and is wanted.
 	To parking.State
+	// Bay is where the car stands, if that is another bay than the
+	// allocation's: a movement between the two was interrupted. Empty: its own.
+	Bay string
 	// By and Reason are needed.
 	By, Reason string
 }
@@ -242,8 +245,9 @@ type Report struct {
 // ServiceRequest takes a machine, or some of its lifts, out of service or back.
 type ServiceRequest struct {
 	CarPark, Machine string
-	// LiftsOut is how many of several lifts are out; at least as many as there
-	// are, or 0: the whole machine.
+	// LiftsOut is how many lifts are out while the rest of the machine serves
+	// (a rack without its lift still serves the gate's level). 0: the whole
+	// machine is out. SetIn ignores it.
 	LiftsOut int
 	// By and Reason are needed.
 	By, Reason string
@@ -268,11 +272,11 @@ type Counts struct {
 // ClassCount counts bays. A bay is free if no allocation holds it and its
 // machine serves. General are those neither accessible nor in a pool.
 type ClassCount struct {
-	Total, Free                     int
-	General, GeneralFree            int
-	EV, EVFree                      int
-	Accessible, AccessibleFree      int
-	PoolReserved, PoolReservedTaken int
+	Total, Free                int
+	General, GeneralFree       int
+	EV, EVFree                 int
+	Accessible, AccessibleFree int
+	InPool, InPoolFree         int
 }
 
 // PromiseFigures are how promises were kept, over the latest retrievals whose
