@@ -67,10 +67,66 @@ func Parse(r io.Reader) (*Tariff, error) {
 	if err := json.Unmarshal(data, t, json.RejectUnknownMembers(true)); err != nil {
 		return nil, &BadTariffError{Tariff: t.ID + " " + t.Version, Problems: []Problem{explain(err)}}
 	}
-	if problems := validate(t); len(problems) > 0 {
-		return nil, &BadTariffError{Tariff: t.ID + " " + t.Version, Problems: problems}
+	var bad problems
+	var raw any
+	if err := json.Unmarshal(data, &raw); err != nil {
+		return nil, &BadTariffError{Tariff: t.ID + " " + t.Version, Problems: []Problem{explain(err)}}
+	}
+	wantMembers(&bad, "", raw, reflect.TypeFor[Tariff]())
+	missing := len(bad.list)
+	for _, p := range validate(t) {
+		if !slices.ContainsFunc(bad.list[:missing], func(m Problem) bool { return m.Pointer == p.Pointer }) {
+			bad.add(p.Pointer, "%s", p.Text)
+		}
+	}
+	if len(bad.list) > 0 {
+		return nil, &BadTariffError{Tariff: t.ID + " " + t.Version, Problems: bad.list}
 	}
 	return t, nil
+}
+
+// wantMembers looks for what a tariff always states and this one does not: a
+// price that is missing or null must not become parking for nothing. value is
+// JSON as the library gives it for any, t the type that it was read into.
+func wantMembers(p *problems, pointer string, value any, t reflect.Type) {
+	for t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	switch v := value.(type) {
+	case nil:
+		p.add(pointer, "is null; give a value or leave the name out")
+	case []any:
+		for i := range v {
+			wantMembers(p, pointer+"/"+strconv.Itoa(i), v[i], t.Elem())
+		}
+	case map[string]any:
+		if t.Kind() == reflect.Map {
+			for name, member := range v {
+				wantMembers(p, pointer+"/"+name, member, t.Elem())
+			}
+			return
+		}
+		wantFields(p, pointer, v, t)
+	}
+}
+
+// wantFields is wantMembers for the fields of a struct, embedded ones with it.
+func wantFields(p *problems, pointer string, object map[string]any, t reflect.Type) {
+	for i := range t.NumField() {
+		f := t.Field(i)
+		if f.Anonymous {
+			wantFields(p, pointer, object, f.Type)
+			continue
+		}
+		name, options, _ := strings.Cut(f.Tag.Get("json"), ",")
+		member, given := object[name]
+		switch {
+		case given:
+			wantMembers(p, pointer+"/"+name, member, f.Type)
+		case options == "":
+			p.add(pointer+"/"+name, "is missing; state it")
+		}
+	}
 }
 
 // explain turns the JSON library's error into a problem with a hint.

@@ -176,16 +176,12 @@ func (p *pricer) bestPrice(from, to int64, start *state) (path []label, bounded 
 			i, _ := slices.BinarySearch(pending, l.at)
 			pending = slices.Insert(pending, i, l.at)
 		}
-		for i, j := range same {
-			other := &labels[j]
-			if other.hourly == l.hourly && equalStates(&other.state, &l.state) {
-				if l.cost < other.cost || l.cost == other.cost && l.passes < other.passes {
-					labels = append(labels, l)
-					same[i] = len(labels) - 1
-				}
+		for _, j := range same {
+			if labels[j].asGood(&l) {
 				return
 			}
 		}
+		same = slices.DeleteFunc(same, func(j int) bool { return l.asGood(&labels[j]) })
 		labels = append(labels, l)
 		at[l.at] = append(same, len(labels)-1)
 	}
@@ -210,7 +206,11 @@ func (p *pricer) bestPrice(from, to int64, start *state) (path []label, bounded 
 						continue
 					}
 					if until := min(to, p.clock.charged(p.expiry(s, day, wall))); until > here {
-						put(label{at: until, cost: l.cost + int64(s.Price), passes: l.passes + 1, before: l.state, state: l.state, prev: i, pass: s})
+						after := l.state
+						if err := p.forget(&after, until, to); err != nil {
+							return nil, false, err
+						}
+						put(label{at: until, cost: l.cost + int64(s.Price), passes: l.passes + 1, before: l.state, state: after, prev: i, pass: s})
 					}
 				}
 			} else {
@@ -253,13 +253,21 @@ func (p *pricer) hourlyWays(l *label, index int, here, to int64, targets []int64
 	if len(ends) > maxTargets {
 		ends, bounded = ends[:maxTargets], true
 	}
+	s := l.state.clone()
+	price, next := int64(0), here
 	for i := range len(ends) + 1 {
 		end := to
 		if i < len(ends) {
 			end = ends[i]
 		}
-		s := l.state.clone()
-		price, _, err := p.run(here, end, &s, nil)
+		var more int64
+		if i == 0 || p.class.options.Straddle == "dearer" {
+			// What is dearer depends on where the stretch ends.
+			s, price = l.state.clone(), 0
+			more, next, err = p.run(here, end, &s, nil)
+		} else {
+			more, next, err = p.goOn(next, end, &s, nil)
+		}
 		var none *NoPriceError
 		if errors.As(err, &none) {
 			return bounded, nil // nor is there a price for what lies further on
@@ -267,10 +275,53 @@ func (p *pricer) hourlyWays(l *label, index int, here, to int64, targets []int64
 		if err != nil {
 			return bounded, err
 		}
-		s.pro = proRata{band: -1}
-		put(label{at: end, cost: l.cost + price, passes: l.passes, before: l.state, state: s, prev: index, hourly: end < to})
+		price += more
+		after := s.clone()
+		after.pro = proRata{band: -1}
+		if err := p.forget(&after, end, to); err != nil {
+			return bounded, err
+		}
+		put(label{at: end, cost: l.cost + price, passes: l.passes, before: l.state, state: after, prev: index, hourly: end < to})
 	}
 	return bounded, nil
+}
+
+// forget clears the caps whose windows have ended, so that states which differ
+// in the past alone are equal.
+func (p *pricer) forget(s *state, c, to int64) error {
+	if len(s.caps) == 0 || c >= to {
+		return nil
+	}
+	at, err := p.at(p.clock.wall(c))
+	if err != nil {
+		return err
+	}
+	cloned := false
+	for i := range s.caps {
+		if key := &s.caps[i].key; *key == noWindow || p.class.caps[i].per == "occurrence" && *key >= at.day-1 || p.class.caps[i].per != "occurrence" && *key >= p.windowKey(i, &at) {
+			continue
+		}
+		if !cloned {
+			s.caps, cloned = slices.Clone(s.caps), true
+		}
+		s.caps[i] = capState{key: noWindow}
+	}
+	return nil
+}
+
+// asGood tells whether nothing that can follow b is cheaper than it is after
+// a: a cost no more and, within each cap, has charged no less.
+func (a *label) asGood(b *label) bool {
+	x, y := &a.state, &b.state
+	if compareLabels(a, b) > 0 || a.cost > b.cost || a.hourly && !b.hourly || x.lastBand != y.lastBand || x.lastDay != y.lastDay || x.entries != y.entries || !slices.Equal(x.counters, y.counters) {
+		return false
+	}
+	for i := range x.caps {
+		if y.caps[i].used > 0 && (x.caps[i].key != y.caps[i].key || x.caps[i].used < y.caps[i].used) {
+			return false
+		}
+	}
+	return true
 }
 
 func compareLabels(a, b *label) int {
@@ -281,11 +332,6 @@ func compareLabels(a, b *label) int {
 		return 1
 	}
 	return 0
-}
-
-func equalStates(a, b *state) bool {
-	return a.lastBand == b.lastBand && a.lastDay == b.lastDay && a.entries == b.entries &&
-		slices.Equal(a.counters, b.counters) && slices.Equal(a.caps, b.caps)
 }
 
 // passStarts gives the charged seconds within (from, to) at which the period

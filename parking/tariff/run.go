@@ -21,6 +21,9 @@ type capState struct {
 	used int64
 }
 
+// noWindow is the key of a cap that has charged nothing.
+const noWindow = -1 << 62
+
 // proRata sums the steps of one price, so that a run of them is rounded once.
 type proRata struct {
 	band         int16
@@ -36,7 +39,7 @@ func (c *class) newState() state {
 	if len(c.caps) > 0 {
 		s.caps = make([]capState, len(c.caps))
 		for i := range s.caps {
-			s.caps[i].key = -1 << 62
+			s.caps[i].key = noWindow
 		}
 	}
 	return s
@@ -128,6 +131,11 @@ func (p *pricer) count(s *state, band int16, seconds int64) {
 // the last unit ends, which may be beyond to.
 func (p *pricer) run(from, to int64, s *state, out *sink) (price, next int64, err error) {
 	s.pro.band = -1
+	return p.goOn(from, to, s, out)
+}
+
+// goOn continues a run where its last unit ended.
+func (p *pricer) goOn(from, to int64, s *state, out *sink) (price, next int64, err error) {
 	c := from
 	for c < to {
 		at, err := p.at(p.clock.wall(c))

@@ -158,7 +158,8 @@ func validateRules(p *problems, at string, r *Rules, o Options, events map[strin
 	for i, g := range r.GracePeriods {
 		between(p, fmt.Sprintf("%s/grace_periods/%d/minutes", at, i), g.Minutes, 0, 7*minutesPerDay)
 	}
-	ids := map[string]bool{}
+	bands := map[string]bool{}
+	ids := map[string]map[string]bool{"passes": {}, "monthly": {}, "unloadings": {}, "overnight": {}}
 	perEntry := 0
 	for i := range r.Bands {
 		b := &r.Bands[i]
@@ -166,7 +167,7 @@ func validateRules(p *problems, at string, r *Rules, o Options, events map[strin
 			perEntry++
 		}
 		here := fmt.Sprintf("%s/bands/%d", at, i)
-		unique(p, here+"/id", b.ID, ids)
+		unique(p, here+"/id", b.ID, bands)
 		validateWhen(p, here, b.When, b.Event == "")
 		price(p, here+"/price", b.Price)
 		validateThresholds(p, here, b.Thresholds)
@@ -182,15 +183,15 @@ func validateRules(p *problems, at string, r *Rules, o Options, events map[strin
 		}
 	}
 	bound(p, at+"/bands", perEntry, maxPerEntry)
-	validateCaps(p, at, r.Caps, ids)
+	validateCaps(p, at, r.Caps, bands)
 	for i := range r.Passes {
 		here := fmt.Sprintf("%s/passes/%d", at, i)
-		unique(p, here+"/id", r.Passes[i].ID, ids)
+		unique(p, here+"/id", r.Passes[i].ID, ids["passes"])
 		validatePass(p, here, &r.Passes[i], o)
 	}
 	for i, m := range r.Monthly {
 		here := fmt.Sprintf("%s/monthly/%d", at, i)
-		unique(p, here+"/id", m.ID, ids)
+		unique(p, here+"/id", m.ID, ids["monthly"])
 		oneOf(p, here+"/type", m.Type, monthlyTypes...)
 		price(p, here+"/price", m.Price)
 		bound(p, here+"/ranges", len(m.Ranges), maxRules)
@@ -200,7 +201,7 @@ func validateRules(p *problems, at string, r *Rules, o Options, events map[strin
 	}
 	for i, u := range r.Unloadings {
 		here := fmt.Sprintf("%s/unloadings/%d", at, i)
-		unique(p, here+"/id", u.ID, ids)
+		unique(p, here+"/id", u.ID, ids["unloadings"])
 		between(p, here+"/unit_minutes", u.UnitMinutes, 1, maxUnit)
 		price(p, here+"/price", u.Price)
 		validateThresholds(p, here, u.Thresholds)
@@ -210,7 +211,7 @@ func validateRules(p *problems, at string, r *Rules, o Options, events map[strin
 	}
 	for i, n := range r.Overnight {
 		here := fmt.Sprintf("%s/overnight/%d", at, i)
-		unique(p, here+"/id", n.ID, ids)
+		unique(p, here+"/id", n.ID, ids["overnight"])
 		validateDays(p, here, n.Days, true)
 		between(p, here+"/at", int(n.At), 0, minutesPerDay-1)
 		price(p, here+"/price", n.Price)
@@ -231,12 +232,12 @@ const (
 	maxPerEntry = 64
 )
 
-func validateCaps(p *problems, at string, caps []Cap, ids map[string]bool) {
+func validateCaps(p *problems, at string, caps []Cap, bands map[string]bool) {
 	bound(p, at+"/caps", len(caps), maxCaps)
-	bands := maps.Clone(ids)
+	named := map[string]bool{}
 	for i, c := range caps {
 		here := fmt.Sprintf("%s/caps/%d", at, i)
-		unique(p, here+"/id", c.ID, ids)
+		unique(p, here+"/id", c.ID, named)
 		price(p, here+"/amount", c.Amount)
 		oneOf(p, here+"/per", c.Per, "occurrence", "calendar_day", "24h_from_entry", "reset_time", "stay")
 		if (c.Per == "reset_time") != (c.ResetTime != nil) {
