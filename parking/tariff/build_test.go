@@ -150,7 +150,13 @@ func fails[E error](tb testing.TB, b *Book, s Stay) E {
 
 func ptr[T any](v T) *T { return &v }
 
-func encoded(tb testing.TB, v any) string {
+// fataler is what a test and a drawn test have in common.
+type fataler interface {
+	Helper()
+	Fatal(args ...any)
+}
+
+func encoded(tb fataler, v any) string {
 	tb.Helper()
 	data, err := json.Marshal(v, json.Deterministic(true))
 	if err != nil {

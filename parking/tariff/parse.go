@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"reflect"
 	"slices"
 	"strconv"
@@ -101,8 +102,8 @@ func wantMembers(p *problems, pointer string, value any, t reflect.Type) {
 		}
 	case map[string]any:
 		if t.Kind() == reflect.Map {
-			for name, member := range v {
-				wantMembers(p, pointer+"/"+name, member, t.Elem())
+			for _, name := range slices.Sorted(maps.Keys(v)) {
+				wantMembers(p, pointer+"/"+name, v[name], t.Elem())
 			}
 			return
 		}

@@ -43,7 +43,7 @@ func TestParseRefuses(t *testing.T) {
 		{`"price": "20.00"`, `"price": "20.001"`, "/classes/car/bands/0/price", "two decimal places"},
 		{`"price": "20.00"`, `"price": 2e1`, "/classes/car/bands/0/price", "two decimal places"},
 		{`"price": "20.00"`, `"price": "-1.00"`, "/classes/car/bands/0/price", "not between"},
-		{`"price": "20.00"`, `"price": null`, "/classes/car/bands/0/price", "is null"},
+		{`"price": "20.00"`, `"price": null`, "/classes/car/bands/0/price", "null"},
 		{`"unit_minutes": 60,`, `"unit_minutes": 60, "unit_minutes": 30,`, "/classes/car/bands/0/unit_minutes", "twice"},
 		{`"amount": "0.01",`, ``, "/classes/car/caps/0/amount", "is missing"},
 		{`"from": "07:00"`, `"from": "7:00"`, "/classes/car/passes/0/from", "07:30"},

@@ -167,6 +167,7 @@ func (p *pricer) goOn(from, to int64, s *state, out *sink) (price, next int64, e
 // perEntry charges a band once a stay and goes to the end of its slot.
 func (p *pricer) perEntry(c, to int64, at *place, s *state, out *sink) (amount, end int64) {
 	b := &p.class.bands[at.band]
+	s.pro.band = -1
 	_, _ = p.tierOf(s, at)
 	slotEnd := min(p.clock.charged(at.end), to)
 	p.count(s, at.band, slotEnd-c)
