@@ -24,7 +24,6 @@ func newLanes(m parking.Machine) *lanes {
 	return &lanes{floor: newFloor(m), lifts: make([]int, m.Lifts)}
 }
 
-
 // front is the first bay of the bay's lane.
 func (l *lanes) front(bay int) int { return bay - l.slots[bay].Depth }
 

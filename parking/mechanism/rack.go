@@ -191,7 +191,6 @@ func (r *rack) Idle(weight Weight) (Operation, int64, bool) {
 	if r.liftsOut > 0 {
 		return Operation{}, 0, false
 	}
-	// ready[tier] is what is lost where tier k's empty place leaves its column.
 	weights := make([]int64, len(r.slots))
 	for bay := range r.slots {
 		if r.slots[bay].Tier > 0 {
@@ -224,38 +223,24 @@ func (r *rack) Idle(weight Weight) (Operation, int64, bool) {
 	return best, bestGain, bestGain > 0
 }
 
-// readyAfter reports whether other would be ready if prepared were made so.
-// Pallets of tier k move with the shift, but by less than the width between old
-// and new empty place: their column after it is told by moved.
+// readyAfter reports whether other would be ready if prepared were made so. A
+// pallet of a tier that shifts is not: the empty places below it are then in the
+// column of its own tier's empty place, where it is not.
 func (r *rack) readyAfter(other, prepared int) bool {
 	target, top := r.column[prepared], r.slots[prepared].Tier
-	c := r.column[other]
-	if t := r.slots[other].Tier; t < top {
-		c = moved(c, r.empty[t], target)
+	if r.slots[other].Tier < top {
+		return false
 	}
 	for k := range r.slots[other].Tier {
 		e := r.empty[k]
 		if k < top {
 			e = target
 		}
-		if e != c {
+		if e != r.column[other] {
 			return false
 		}
 	}
 	return true
-}
-
-// moved is where a pallet in column c stands after the empty place went from
-// there to target.
-func moved(c, empty, target int) int {
-	switch {
-	case empty < target && c > empty && c <= target:
-		return c - 1
-	case target < empty && c >= target && c < empty:
-		return c + 1
-	default:
-		return c
-	}
 }
 
 func (r *rack) Clone() Model { return r.clone() }
