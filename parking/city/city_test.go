@@ -72,11 +72,20 @@ func randomBatch(r *rand.Rand, drivers, parks int) city.Batch {
 	for i := range drivers {
 		d := city.Driver{ID: fmt.Sprintf("d%03d", i), Requested: noon.Add(-time.Duration(r.IntN(30)) * time.Second),
 			Destination:   city.Point{X: 100 * r.Int64N(20), Y: 100 * r.Int64N(20)},
-			MaxPriceCents: 500 * r.Int64N(12), MaxWalkMetres: 200 * r.Int64N(8), LambdaPerMille: 250 * r.IntN(5),
+			MaxPriceCents: 1500 * r.Int64N(12), MaxWalkMetres: 400 * r.Int64N(8), LambdaPerMille: 250 * r.IntN(5),
 			Kind: kinds[r.IntN(len(kinds))], HeightMM: 1500 + 100*r.IntN(6), StayMinutes: 30 + 30*r.IntN(5)}
 		if r.IntN(3) == 0 && parks > 0 {
 			p := b.CarParks[r.IntN(parks)]
 			d.Current = &city.Reservation{CarPark: p.ID, PriceCents: 500 * r.Int64N(12)}
+			// As a rule a place within the limits and at today's price, often
+			// the best: whoever wants it then has to leave it to him.
+			if places, _, err := city.Places(b, d); err == nil && len(places) > 0 && r.IntN(4) > 0 {
+				at := places[r.IntN(len(places))]
+				if r.IntN(2) == 0 {
+					at = places[0]
+				}
+				d.Current = &city.Reservation{CarPark: at.CarPark, PriceCents: at.PriceCents}
+			}
 			d.Fixed = r.IntN(6) == 0
 			if r.IntN(10) == 0 {
 				d.Current.CarPark = "closed"
@@ -146,7 +155,7 @@ func TestCostIsTheExactFractionRoundedOnce(t *testing.T) {
 func TestNobodyIsMovedToWorse(t *testing.T) {
 	moved := 0
 	rapid.Check(t, func(t *rapid.T) {
-		b := drawBatch(t, 40, 12)
+		b := drawBatch(t, 80, 8)
 		plan, err := city.Assign(b)
 		if err != nil {
 			t.Fatal(err)

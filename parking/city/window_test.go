@@ -170,13 +170,15 @@ func TestRequestsAndHoldsExpire(t *testing.T) {
 		t.Errorf("%+v %v", r, err)
 	}
 	submit(t, w, driver("later", 70, 0, 0))
-	// The hold began with the first round, 3 s after noon; its bay goes to
-	// another in the same round in which it expires.
-	c.Set(noon.Add(20*time.Minute + 3*time.Second))
+	// The hold began with the first round, 3 s after noon, not with the
+	// request; its bay goes to another in the round in which it expires.
+	c.Set(noon.Add(20*time.Minute + 2*time.Second))
 	submit(t, w, driver("last", 1200, 0, 0))
-	r, err := w.Round()
-	if err != nil || !slices.Equal(r.Expired, []string{"holds", "later"}) || outcomes(r) != "last assigned a" {
+	if r, err := w.Round(); err != nil || !slices.Equal(r.Expired, []string{"later"}) || outcomes(r) != "holds kept a, last waiting" {
 		t.Errorf("%+v %v", r, err)
+	}
+	if r := round(t, w, c); !slices.Equal(r.Expired, []string{"holds"}) || outcomes(r) != "last assigned a" {
+		t.Errorf("%+v", r)
 	}
 }
 

@@ -15,7 +15,7 @@ import (
 
 // short is the middle of what a test can afford: three morning hours.
 func short() Config {
-	return Config{Seeds: []uint64{1, 2}, LoadsPercent: []int{105}, Hours: 3, Window: 10 * time.Second, Workers: 2}
+	return Config{Seeds: []uint64{1, 2}, LoadsPercent: []int{105}, Hours: 3, Window: 20 * time.Second, Workers: 2}
 }
 
 func run(t *testing.T, c Config) Report {
