@@ -67,7 +67,7 @@ func (s *Store) postPayment(ctx context.Context, db database.Session, p *billing
 	if err := checkPaid(&charge.Charge, p); err != nil {
 		return billing.Charge{}, err
 	}
-	return s.movePayment(ctx, db, charge.Charge, p, postedAt, 1, kindPayment)
+	return movePayment(ctx, db, charge.Charge, p, postedAt, kindPayment)
 }
 
 // checkPaid refuses a payment that the charge cannot take.
@@ -122,17 +122,16 @@ func (s *Store) refund(ctx context.Context, db database.Session, id string, post
 	if _, err := db.Exec(ctx, refundPayment, id, postedAt.UnixMicro()); err != nil {
 		return billing.Charge{}, err
 	}
-	return s.movePayment(ctx, db, charge.Charge, &p.Payment, postedAt, 2, kindReversal)
+	return movePayment(ctx, db, charge.Charge, &p.Payment, postedAt, kindReversal)
 }
 
 // movePayment writes what a payment, or its reversal, moves, and returns the
 // charge as it then stands.
-func (s *Store) movePayment(ctx context.Context, db database.Session, c billing.Charge, p *billing.Payment, postedAt time.Time,
-	revision int64, kind string) (billing.Charge, error) {
+func movePayment(ctx context.Context, db database.Session, c billing.Charge, p *billing.Payment, postedAt time.Time, kind string) (billing.Charge, error) {
 	d := debt{debtor: billing.CashPrefix + p.Means, creditor: billing.UnpaidPrefix + c.Creditor, cents: p.AmountCents, currency: p.Currency}
-	reverses := ""
+	revision, reverses := int64(1), ""
 	if kind == kindReversal {
-		d.cents = -d.cents
+		revision, d.cents = 2, -d.cents
 		reverses = paymentTransactionID(p.ID, 1, kindPayment)
 	}
 	if _, err := db.Exec(ctx, movePaid, c.ID, d.cents); err != nil {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"reflect"
 	"strings"
@@ -174,7 +175,7 @@ var chargingTests = []test{
 		} {
 			other := c
 			change(&other)
-			if _, err := b.PostCharge(context.Background(), other, postedAt); !errorIs(err, billing.ErrConflict) {
+			if _, err := b.PostCharge(context.Background(), other, postedAt); !errors.Is(err, billing.ErrConflict) {
 				t.Errorf("%s: %v", name, err)
 			}
 		}
@@ -258,7 +259,7 @@ var chargingTests = []test{
 		} {
 			c := stay("s1")
 			change(&c)
-			if _, err := b.PostCharge(context.Background(), c, postedAt); !errorIs(err, billing.ErrInvalid) {
+			if _, err := b.PostCharge(context.Background(), c, postedAt); !errors.Is(err, billing.ErrInvalid) {
 				t.Errorf("%s: %v", name, err)
 			}
 		}

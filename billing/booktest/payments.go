@@ -13,8 +13,6 @@ import (
 	"freeflow/billing"
 )
 
-func errorIs(err, want error) bool { return errors.Is(err, want) }
-
 var paymentTests = []test{
 	{"payments pay what is owed, and no more", func(t *testing.T, b Books) {
 		ctx := context.Background()
@@ -53,7 +51,7 @@ var paymentTests = []test{
 		} {
 			other := p
 			change(&other)
-			if _, err := b.PostPayment(ctx, other, postedAt); !errorIs(err, billing.ErrConflict) {
+			if _, err := b.PostPayment(ctx, other, postedAt); !errors.Is(err, billing.ErrConflict) {
 				t.Errorf("another %s: %v", name, err)
 			}
 		}
@@ -99,7 +97,7 @@ var paymentTests = []test{
 			"to another":       func(c *billing.Charge) { c.Creditor = "hsr" },
 			"another currency": func(c *billing.Charge) { c.Currency = "TWD" },
 		} {
-			if _, err := b.PostCharge(ctx, revised(c, change), postedAt); !errorIs(err, billing.ErrConflict) {
+			if _, err := b.PostCharge(ctx, revised(c, change), postedAt); !errors.Is(err, billing.ErrConflict) {
 				t.Errorf("%s: %v", name, err)
 			}
 		}
@@ -121,13 +119,13 @@ var paymentTests = []test{
 // posters is how many post the same at once.
 const posters = 32
 
-// together runs fn so many times at once and counts the errors that are not
+// together runs fn for all posters at once and reports the errors that are not
 // among those allowed.
-func together(t *testing.T, n int, fn func(i int) error, allowed ...error) {
+func together(t *testing.T, fn func(i int) error, allowed ...error) {
 	t.Helper()
 	var wg sync.WaitGroup
 	start := make(chan struct{})
-	for i := range n {
+	for i := range posters {
 		wg.Go(func() {
 			<-start
 			err := fn(i)
@@ -148,10 +146,10 @@ func together(t *testing.T, n int, fn func(i int) error, allowed ...error) {
 var chargingConcurrencyTests = []test{
 	{"many post the same charge", func(t *testing.T, b Books) {
 		c := stay("s1")
-		together(t, posters, func(int) error { _, err := b.PostCharge(context.Background(), c, postedAt); return err })
+		together(t, func(int) error { _, err := b.PostCharge(context.Background(), c, postedAt); return err })
 		ledger(t, b, "s1", "charge 1 account:acc-1 20.00")
 		next := revised(c, func(c *billing.Charge) { c.AmountCents = 3000 })
-		together(t, posters, func(int) error { _, err := b.PostCharge(context.Background(), next, postedAt); return err })
+		together(t, func(int) error { _, err := b.PostCharge(context.Background(), next, postedAt); return err })
 		ledger(t, b, "s1", "charge 1 account:acc-1 20.00", "reversal 2 account:acc-1 -20.00", "charge 2 account:acc-1 30.00")
 		if n := len(events(t, b)); n != 2 {
 			t.Errorf("%d events", n)
@@ -159,7 +157,7 @@ var chargingConcurrencyTests = []test{
 		sound(t, b)
 	}},
 	{"many post revisions in any order", func(t *testing.T, b Books) {
-		together(t, posters, func(i int) error {
+		together(t, func(i int) error {
 			c := stay("s1")
 			c.Revision = int64(i%8 + 1)
 			c.AmountCents = c.Revision * 100
@@ -178,7 +176,7 @@ var chargingConcurrencyTests = []test{
 		postCharge(t, b, nobodys("s1"), 0)
 		// Each payment comes from two; 300 cents fit six times into 2000.
 		var paid atomic.Int64
-		together(t, posters, func(i int) error {
+		together(t, func(i int) error {
 			c, err := b.PostPayment(context.Background(), payment(fmt.Sprint("p", i/2), "s1", 300), postedAt)
 			if err == nil && c.PaidCents > 2000 {
 				return fmt.Errorf("%d cents were paid", c.PaidCents)
@@ -195,7 +193,7 @@ var chargingConcurrencyTests = []test{
 		if paid.Load() != 6 {
 			t.Errorf("%d payments went through", paid.Load())
 		}
-		together(t, posters, func(i int) error {
+		together(t, func(i int) error {
 			_, err := b.RefundPayment(context.Background(), fmt.Sprint("p", i/2), postedAt)
 			return err
 		}, billing.ErrNotFound)
@@ -216,11 +214,11 @@ var chargingConcurrencyTests = []test{
 					if random.IntN(2) == 0 {
 						c.Account = fmt.Sprint("acc-", random.IntN(7))
 					}
-					if _, err := b.PostCharge(context.Background(), c, postedAt); err != nil && !errorIs(err, billing.ErrStale) && !errorIs(err, billing.ErrConflict) {
+					if _, err := b.PostCharge(context.Background(), c, postedAt); err != nil && !errors.Is(err, billing.ErrStale) && !errors.Is(err, billing.ErrConflict) {
 						t.Error(err)
 					}
 					_, err := b.PostPayment(context.Background(), payment(fmt.Sprint("p", i, "-", n), c.ID, 500), postedAt)
-					if err != nil && !errorIs(err, billing.ErrInvalid) && !errorIs(err, billing.ErrConflict) {
+					if err != nil && !errors.Is(err, billing.ErrInvalid) && !errors.Is(err, billing.ErrConflict) {
 						t.Error(err)
 					}
 				}
