@@ -2,7 +2,6 @@ package cashier
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"freeflow/parking"
@@ -176,6 +175,8 @@ type QuoteRequest struct {
 	From, To       time.Time
 	// EV: the car will charge all the time.
 	EV bool
+	// Flags of discounts, such as "disabled_permit".
+	Flags []string
 }
 
 // Quote is a price that binds: whoever arrives with it before it expires and
@@ -254,30 +255,39 @@ type Evidence struct {
 	Decisions []stay.Decision
 }
 
-// Day is what a car park's till has to show for one day, in the site's zone.
+// Day is what a car park's till has to show for one day, in the site's zone. Of
+// the stays that closed that day AmountCents = AccountCents + PaidCents +
+// DueCents - CreditCents, to the cent.
 type Day struct {
 	CarPark  string
 	From, To time.Time
 	Currency string
-	// Stays closed that day, by how they were paid, and what they cost.
+	// Closed are the stays that left that day, by how they are paid.
 	Closed []DayMeans
-	// AmountCents is the sum of Closed; PaidCents what was taken at machines, by
-	// plate or ticket for those stays, RefundedCents what was given back,
-	// DueCents what nobody has paid yet, CreditCents what is to be given back.
-	AmountCents, PaidCents, DueCents, CreditCents int64
-	// Open stays began before the day's end and have not ended, Review are
-	// those that a person decides.
+	// AmountCents is what they cost; AccountCents what accounts were charged,
+	// PaidCents what payments have paid, DueCents what nobody has paid yet,
+	// CreditCents what was paid too much and is to be given back.
+	AmountCents, AccountCents, PaidCents, DueCents, CreditCents int64
+	// Taken is what was taken that day, for whichever stays, by means.
+	Taken []Taken
+	// Open stays are still there, Review are those that a person decides.
 	Open, Review int
-	// Unposted orders of the ledger, at most 10,000 counted.
+	// Unposted orders of the ledger, of the oldest 10,000; -1 where it is not
+	// known.
 	Unposted int
 }
 
-// DayMeans is a line of Day.
+// DayMeans is a line of Day; Means is one of the parking.Pays words.
 type DayMeans struct {
-	Means                  string
-	Stays                  int
-	AmountCents, PaidCents int64
+	Means                                string
+	Stays                                int
+	AmountCents, AccountCents, PaidCents int64
 }
 
-// errSoon marks what is not built yet.
-var errSoon = errors.New("not built yet")
+// Taken is money taken by one means.
+type Taken struct {
+	Means    string
+	Payments int
+	// Cents were taken, RefundedCents of them given back since.
+	Cents, RefundedCents int64
+}

@@ -187,7 +187,8 @@ func (w *walk) continues(b *building, at time.Time) bool {
 	if w.rules.Reentry == nil || entry.IsZero() || b.has(MissingExit) {
 		return false
 	}
-	return at.Sub(exit) <= w.rules.Reentry(entry, exit)
+	within := w.rules.Reentry(entry, exit)
+	return within > 0 && at.Sub(exit) <= within
 }
 
 // close ends the present visit.
