@@ -43,7 +43,8 @@ type Claim struct {
 // ClaimOutcome is what became of a claim. Exactly one of the cases holds: Err
 // nil and not Replayed (the bay is the vehicle's), Answer.Replayed (an earlier
 // request with the key had its effect; Answer is its answer), or Err:
-// ErrBayTaken, ErrKeyReused.
+// ErrBayTaken, ErrKeyReused, ErrKeyBusy (the key is under way in this process),
+// ErrConflict (the allocation's id exists already), ErrInvalid.
 type ClaimOutcome struct {
 	Answer Answer
 	Err    error
@@ -60,8 +61,10 @@ type Departure struct {
 }
 
 // DepartureOutcome is like ClaimOutcome; Err may be ErrNotFound, ErrConflict
-// (the allocation may not go there from its state, or has ended) or
-// ErrKeyReused. After is the allocation as it stands.
+// (the allocation may not go there from its state, or has ended),
+// ErrKeyReused, ErrKeyBusy or ErrInvalid. A departure with By and Reason ends
+// anything but a block, which ends as Gone. After is the allocation as it
+// stands.
 type DepartureOutcome struct {
 	After  Allocation
 	Answer Answer
@@ -75,7 +78,8 @@ type Occupancy struct {
 	Machines []MachineStatus
 	// Queue are the commands that have not ended, in order of DueAt, id.
 	Queue []Command
-	// Due are reservations that count, with Start before the horizon asked for.
+	// Due are reservations that count by the store's clock, with Start before
+	// the horizon asked for.
 	Due []Reservation
 }
 
@@ -92,7 +96,9 @@ type Definition struct {
 // Bays is the fast part of the store: whole batches in one transaction. All
 // methods are safe for concurrent use, by several processes too. A context
 // that ends leaves the outcome unknown; the same request again, with its Once,
-// finds out.
+// finds out. Where the clocks of two processes disagree, the store puts an
+// AssignedAt, or EndedAt, as late as it must be for no two allocations of a bay
+// to overlap.
 type Bays interface {
 	// Claim tries all claims in one transaction: each gets its bay unless
 	// another holds it. One claim's failure costs its neighbours nothing. Two
@@ -135,6 +141,7 @@ type Tx interface {
 	// Lock keeps others with the same name waiting until this transaction ends.
 	Lock(ctx context.Context, name string) error
 
+	// Definitions returns the last version of each car park's.
 	Definitions(ctx context.Context) ([]Definition, error)
 	// PutDefinition stores a new version (the present plus one; 1 at first).
 	PutDefinition(ctx context.Context, d Definition) error
@@ -146,7 +153,8 @@ type Tx interface {
 	// plate or "tag:" + tag if vehicle is not empty.
 	Allocations(ctx context.Context, carPark, vehicle string, p Page) ([]Allocation, error)
 	// PutAllocation adds or changes; ErrBayTaken where the bay is another's.
-	// A move to another bay is a change of Bay.
+	// A move to another bay is a change of Bay. Where State may not follow on
+	// the one before: ErrConflict. AssignedAt, once put, stays.
 	PutAllocation(ctx context.Context, a Allocation) error
 
 	Machines(ctx context.Context, carPark string) ([]MachineStatus, error)
@@ -226,13 +234,53 @@ func (p Preference) PaysParking() bool {
 
 // LedgerOrder is a charge or a payment that the ledger has to post.
 type LedgerOrder struct {
-	// ID is made of the stay and what is ordered, so that it is posted once.
+	// ID begins with the stay's id and goes on with what is ordered, so that it
+	// is posted once.
 	ID string
 	// Kind is "charge", "payment" or "refund".
 	Kind string
 	// Document is the order itself, JSON, in the clerk's form.
 	Document []byte
 	At       time.Time
+}
+
+// HistoryEntry is one change of an allocation, as its history keeps it.
+type HistoryEntry struct {
+	Allocation string
+	// Revision is the one that the change made, from 1.
+	Revision int64
+	At       time.Time
+	// From is empty at first; From and To are the same where something else
+	// changed, for instance the bay.
+	From, To   State
+	Bay        string
+	By, Reason string
+}
+
+// Histories reads the history of allocations, which is only ever added to.
+type Histories interface {
+	// History returns every change of the allocation, oldest first. ErrNotFound.
+	History(ctx context.Context, allocation string) ([]HistoryEntry, error)
+}
+
+// Change tells that an allocation of a vehicle was made or changed.
+type Change struct {
+	// ID numbers the change, for MarkSeen.
+	ID                  int64
+	CarPark, Allocation string
+	// Vehicle as the allocation has it now.
+	Vehicle Vehicle
+}
+
+// Changes is the feed of changes of allocations, at least once each: a row is
+// added in the transaction of every Claim, Depart and PutAllocation, but for
+// blocks. Somebody has to mark them, or they pile up.
+type Changes interface {
+	// Unseen returns the oldest changes not yet marked, at most limit. It never
+	// passes over one whose transaction commits late.
+	Unseen(ctx context.Context, limit int) ([]Change, error)
+	// MarkSeen takes changes out of the feed; those not in it are no error.
+	MarkSeen(ctx context.Context, ids []int64) error
 }
 
 // Ledger is what the clerk needs of the store: orders not yet posted.
