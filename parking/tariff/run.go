@@ -267,7 +267,12 @@ func (p *pricer) straddle(c, to, end int64, tier int, at *place, s *state, out *
 		if here.band < 0 || p.class.bands[here.band].perEntry {
 			break // nothing to be priced by; the unit stays as it is
 		}
-		list = append(list, part{here, from, min(end, p.clock.charged(here.end))})
+		until := min(end, p.clock.charged(here.end))
+		if x := &list[len(list)-1]; x.at.band == here.band && x.at.day == here.day && x.at.began == here.began {
+			x.to = until // a change of the zone's offset alone is no new part
+			continue
+		}
+		list = append(list, part{here, from, until})
 	}
 	last := &list[len(list)-1]
 	last.to = end
