@@ -429,3 +429,69 @@ func shapeOf(v any) string {
 		return fmt.Sprintf("%T", v)
 	}
 }
+
+// TestSampleSitesHaveTheirPublishedSpaces: facts of the sites that were
+// published, as the feed tells them.
+func TestSampleSitesHaveTheirPublishedSpaces(t *testing.T) {
+	s := newServer(t, samples(t))
+	var info specInfoAnswer
+	if breaches := readSpec(s.get("/v1/carpark-info-vacancy").Body.Bytes(), &info); len(breaches) > 0 {
+		t.Fatal(breaches)
+	}
+	got := map[string]string{}
+	for _, c := range info.Results {
+		text := ""
+		add := func(name string, v *specVehicle) {
+			if v != nil {
+				text += fmt.Sprintf(" %s %d", name, *v.Space)
+			}
+		}
+		add("car", c.PrivateCar)
+		add("lgv", c.LGV)
+		add("hgv", c.HGV)
+		add("cv", c.CV)
+		add("coach", c.Coach)
+		if c.MotorCycle != nil {
+			text += fmt.Sprintf(" motorcycle %d", *c.MotorCycle.Space)
+		}
+		for _, h := range c.HeightLimits {
+			text += fmt.Sprintf(" height %v", *h.Height)
+		}
+		got[*c.ParkID] = text
+	}
+	for id, want := range map[string]string{
+		"tdstt46":  " car 78 height 2",
+		"tdstt90":  " car 52 height 2",
+		"tdc335p1": " car 249 lgv 10 hgv 79 coach 15 motorcycle 25 height 2",
+		"tdcp2":    " car 835 motorcycle 148",
+	} {
+		if got[id] != want {
+			t.Errorf("%s:%s, want%s", id, got[id], want)
+		}
+	}
+}
+
+// BenchmarkVacancies is a request for all of 500 car parks of 500 bays, a
+// little more than the Transport Department publishes.
+func BenchmarkVacancies(b *testing.B) {
+	src := &sources{figures: map[string]Figure{}}
+	for i := range 500 {
+		c := building()
+		c.ID = fmt.Sprintf("p%03d", i)
+		for len(c.Bays) < 500 {
+			c.Bays = append(c.Bays, c.Bays[0])
+		}
+		src.sites = append(src.sites, Site{CarPark: c, Prices: prices()})
+		src.set(c.ID, Figure{At: noon, Free: map[string]Free{"private_car": {General: 5}}})
+	}
+	s := newServer(b, src)
+	for _, path := range []string{"/v1/carpark-info-vacancy?data=vacancy", "/v1/carpark-info-vacancy"} {
+		b.Run(path[strings.LastIndex(path, "/")+1:], func(b *testing.B) {
+			for b.Loop() {
+				if w := s.get(path); w.Code != 200 {
+					b.Fatal(w.Code)
+				}
+			}
+		})
+	}
+}
