@@ -108,16 +108,26 @@ func (w *walk) insideOf(p *passage, least int) *building {
 	return best
 }
 
-// leftBefore returns the linked stay that left last, by a known exit.
+// leftBefore returns the linked stay of which was heard last, if it left by a
+// known exit.
 func (w *walk) leftBefore(p *passage, least int) *building {
 	var best *building
+	heard := func(b *building) time.Time {
+		if v := b.visit(); v.Exit.Before(v.Entry) {
+			return v.Entry
+		}
+		return b.visit().Exit
+	}
 	for _, b := range w.stays {
-		if b.inside || b.dead || b.visit().Exit.IsZero() || link(&b.marks, &p.marks) < least {
+		if b.inside || b.dead || link(&b.marks, &p.marks) < least {
 			continue
 		}
-		if best == nil || !b.visit().Exit.Before(best.visit().Exit) {
+		if best == nil || !heard(b).Before(heard(best)) {
 			best = b
 		}
+	}
+	if best == nil || best.visit().Exit.IsZero() {
+		return nil
 	}
 	return best
 }
@@ -298,21 +308,39 @@ func (w *walk) mendSkew() {
 			continue
 		}
 		exit := o.visit().Exit
-		for _, b := range w.stays {
-			v := b.visit()
-			if b.dead || b.orphan || !b.byLane || len(b.visits) != 1 || !v.Exit.IsZero() ||
-				v.Entry.Before(exit) || v.Entry.Sub(exit) > Skew || link(&b.marks, &o.marks) == apart {
-				continue
+		b := w.nextEntry(o, exit)
+		if b == nil {
+			continue
+		}
+		v := b.visit()
+		if !b.byLane || len(b.visits) != 1 || !v.Exit.IsZero() || v.Entry.Sub(exit) > Skew {
+			continue
+		}
+		v.Exit, v.ExitEvent = exit, o.visit().ExitEvent
+		b.inside = false
+		b.unflag(MissingExit)
+		b.flag(ExitBeforeEntry)
+		b.events = append(b.events, o.events...)
+		b.witnesses = append(b.witnesses, o.witnesses...)
+		b.marks.add(o.marks)
+		o.dead = true
+	}
+}
+
+// nextEntry returns the linked stay with the first entry at or after the
+// instant.
+func (w *walk) nextEntry(o *building, at time.Time) *building {
+	var next *building
+	var first time.Time
+	for _, b := range w.stays {
+		if b.dead || b.orphan || link(&b.marks, &o.marks) == apart {
+			continue
+		}
+		for i := range b.visits {
+			if e := b.visits[i].Entry; !e.Before(at) && (next == nil || e.Before(first)) {
+				next, first = b, e
 			}
-			v.Exit, v.ExitEvent = exit, o.visit().ExitEvent
-			b.inside = false
-			b.unflag(MissingExit)
-			b.flag(ExitBeforeEntry)
-			b.events = append(b.events, o.events...)
-			b.witnesses = append(b.witnesses, o.witnesses...)
-			b.marks.add(o.marks)
-			o.dead = true
-			break
 		}
 	}
+	return next
 }
