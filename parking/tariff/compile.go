@@ -55,6 +55,8 @@ type window struct {
 	per    string
 	reset  int64 // seconds of the day
 	text   string
+	// order is the cap's place among all, inner first.
+	order int
 }
 
 // class is the rules of one vehicle class, ready to rate.
@@ -188,7 +190,7 @@ func (c *class) setCaps(r *Rules) {
 	})
 	for i := range caps {
 		x := &caps[i]
-		w := window{id: x.ID, amount: int64(x.Amount), per: x.Per, text: capText(x)}
+		w := window{id: x.ID, amount: int64(x.Amount), per: x.Per, text: capText(x), order: i}
 		if x.ResetTime != nil {
 			w.reset = int64(*x.ResetTime) * 60
 		}
@@ -208,7 +210,7 @@ func (c *class) setCaps(r *Rules) {
 }
 
 func capText(x *Cap) string {
-	what := map[string]string{"occurrence": "each period", "calendar_day": "calendar day", "24h_from_entry": "24 h from entry", "stay": "stay"}[x.Per]
+	what := map[string]string{"occurrence": "period of the band", "calendar_day": "calendar day", "24h_from_entry": "24 h from entry", "stay": "stay"}[x.Per]
 	if x.ResetTime != nil {
 		what = "day from " + x.ResetTime.String()
 	}

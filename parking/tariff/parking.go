@@ -1,6 +1,7 @@
 package tariff
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"time"
@@ -186,7 +187,9 @@ func (p *pricer) lines(out *sink, lines []Line) []Line {
 		lines = append(lines, Line{Kind: LineParking, Text: text, From: p.zoned(p.clock.wall(x.from)), To: p.zoned(p.clock.wallEnd(x.to)),
 			Units: x.units, UnitCents: Cents(x.unitPrice), AmountCents: Cents(x.amount), Rule: t.rule})
 	}
-	slices.SortStableFunc(out.cuts, func(a, b cut) int { return a.cap - b.cap })
+	slices.SortFunc(out.cuts, func(a, b cut) int {
+		return cmp.Or(cmp.Compare(p.class.caps[a.cap].order, p.class.caps[b.cap].order), cmp.Compare(a.from, b.from))
+	})
 	for _, x := range out.cuts {
 		w := &p.class.caps[x.cap]
 		lines = append(lines, Line{Kind: LineCap, Text: w.text, From: p.zoned(p.clock.wall(x.from)), To: p.zoned(p.clock.wallEnd(x.to)),
