@@ -110,6 +110,7 @@ func openParts(ctx context.Context, env Env, f partsFlags, log *slog.Logger) (_ 
 			Dir: filepath.Join(f.data, "log"), SyncWrites: f.syncWrites, Log: log,
 			Retention: map[string]embedded.Retention{
 				kafka.TopicReads: {Bytes: 64 << 20, Age: embedded.DefaultRetentionAge, Group: groupMatcher},
+				topicLanes:       {Bytes: 32 << 20, Age: embedded.DefaultRetentionAge, Group: groupLanes},
 			},
 		})
 		if err != nil {
@@ -157,6 +158,7 @@ func (p *parts) ensureTopics(ctx context.Context, f partsFlags) error {
 	err := kafka.EnsureTopics(ctx, p.brokers, []kafka.TopicSpec{
 		{Name: kafka.TopicReads, Partitions: f.partitions, Replicas: f.replicas, Config: keep(35 * days)},
 		{Name: kafka.TopicRejected, Partitions: 1, Replicas: f.replicas, Config: keep(35 * days)},
+		{Name: topicLanes, Partitions: 1, Replicas: f.replicas, Config: keep(35 * days)},
 		{Name: topicCharges, Partitions: 1, Replicas: f.replicas, Config: keep(days)},
 	})
 	var differs *kafka.PartitionsError

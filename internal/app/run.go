@@ -18,6 +18,8 @@ import (
 	"freeflow/billing/portal"
 	"freeflow/internal/observe"
 	"freeflow/internal/web"
+	parkoperator "freeflow/parking/operator"
+	parkstore "freeflow/parking/store"
 	"freeflow/rsu"
 	"freeflow/rsu/gateway"
 	"freeflow/tolling/operator"
@@ -26,7 +28,7 @@ import (
 )
 
 // targets are the parts that a process can run.
-var targets = []string{"gateway", "matcher", "operator", "portal"}
+var targets = []string{"gateway", "matcher", "operator", "parking", "portal"}
 
 // runFlags are the flags of run.
 type runFlags struct {
@@ -38,16 +40,18 @@ type runFlags struct {
 	adminAddr, logFormat, logLevel        string
 	https                                 bool
 	session, keepReads                    time.Duration
+	parkingTariffs                        string
+	noSamples                             bool
 }
 
 func newRunCommand(env Env) *cobra.Command {
 	var f runFlags
 	cmd := &cobra.Command{
 		Use:   "run",
-		Short: "Run the system: gateway, matcher, operators' API and portal",
+		Short: "Run the system: gateway, matcher, car parks, operators' API and portal",
 		Long: `Run the system, by default all of it in one process on embedded parts, with
 durable data in the data folder. The first start writes random credentials to
-credentials.json there.
+credentials.json there, and sets up the sample car parks unless told not to.
 
 With --kafka, --redis and --books the same runs on Apache Kafka, Redis and
 PostgreSQL; several processes may then share the work, each with its --target.`,
@@ -78,6 +82,8 @@ PostgreSQL; several processes may then share the work, each with its --target.`,
 	flags.BoolVar(&f.https, "https", false, "browsers reach the portal by https, through a proxy that ends TLS")
 	flags.DurationVar(&f.session, "session-timeout", sessionTimeout, "how long a matcher that has fallen silent keeps its partitions")
 	flags.DurationVar(&f.keepReads, "keep-reads", 35*24*time.Hour, "how long the reads behind the passes are kept as evidence")
+	flags.StringVar(&f.parkingTariffs, "parking-tariffs", "", "folder of parking tariffs (*.json) beside the sample ones")
+	flags.BoolVar(&f.noSamples, "no-sample-carparks", false, "do not set up the sample car parks where there are none")
 	flags.StringVar(&f.logFormat, "log-format", "text", "text or json")
 	flags.StringVar(&f.logLevel, "log-level", "info", "debug, info, warn or error")
 	return cmd
@@ -112,6 +118,12 @@ func (f *runFlags) check() error {
 
 func (f *runFlags) runs(target string) bool { return slices.Contains(f.target, target) }
 
+// opens reports whether the target's address is opened: car parks are asked at
+// the operators' address and at the portal's.
+func (f *runFlags) opens(target string) bool {
+	return f.runs(target) || f.runs("parking") && (target == "operator" || target == "portal")
+}
+
 // system is a running process: the parts, and what is built on them.
 type system struct {
 	env     Env
@@ -123,9 +135,15 @@ type system struct {
 	http    func(surface string) echo.MiddlewareFunc
 	health  *observe.Health
 	keeper  *keeper
-	intake  *gateway.Intake // nil without the gateway
-	feed    *portal.Feed
-	group   *errgroup.Group
+	// carParks is the store of car parks; in the same database as the books.
+	carParks *parkstore.Store
+	sites    *siteKeeper
+	// roadside are the network's units and the lanes of car parks.
+	roadside roadside
+	parking  *parkingParts   // nil without the target parking
+	intake   *gateway.Intake // nil without the gateway
+	feed     *portal.Feed
+	group    *errgroup.Group
 	// listeners are the open addresses, by target and "admin".
 	listeners map[string]net.Listener
 }
@@ -157,6 +175,18 @@ func run(ctx context.Context, env Env, f runFlags, log *slog.Logger) error {
 	if err := s.keeper.load(ctx); err != nil {
 		return err
 	}
+	s.carParks, err = parkstore.Open(ctx, f.parts.booksURL(), parkstore.Options{Migrate: true, Clock: env.Clock, Logger: log})
+	if err != nil {
+		return fmt.Errorf("opening the car parks: %w", err)
+	}
+	defer func() {
+		if err := s.carParks.Close(); err != nil {
+			log.Error("a part did not close", "part", "the car parks", "err", err)
+		}
+	}()
+	if err := s.openSites(ctx); err != nil {
+		return err
+	}
 	// The group's context ends with the first failure, so that a process
 	// never lives on with a part of it dead.
 	ctx, cancel := context.WithCancel(ctx)
@@ -181,7 +211,7 @@ func (f *runFlags) listen() (map[string]net.Listener, error) {
 		{"portal", "portal-addr", f.portalAddr}, {"operator", "operator-addr", f.operatorAddr},
 		{"gateway", "gateway-addr", f.gatewayAddr}, {"admin", "admin-addr", f.adminAddr},
 	} {
-		if one.target != "admin" && !f.runs(one.target) {
+		if one.target != "admin" && !f.opens(one.target) {
 			continue
 		}
 		l, err := net.Listen("tcp", one.addr)
@@ -199,6 +229,7 @@ func (f *runFlags) listen() (map[string]net.Listener, error) {
 // start starts everything that the targets name.
 func (s *system) start(ctx context.Context) error {
 	s.group.Go(func() error { return s.keeper.watch(ctx, s.log) })
+	s.group.Go(func() error { return s.sites.watch(ctx, s.log) })
 	s.group.Go(func() error {
 		return web.Serve(ctx, s.listeners["admin"], observe.Handler(s.metrics, s.health), s.log)
 	})
@@ -211,12 +242,19 @@ func (s *system) start(ctx context.Context) error {
 		_, err := s.parts.ends(ctx)
 		return err
 	})
+	if s.flags.runs("parking") {
+		var err error
+		if s.parking, err = s.newParking(); err != nil {
+			return fmt.Errorf("building the car parks' part: %w", err)
+		}
+		s.startParking(ctx)
+	}
 	// The operators' API shows the gateway's alarms, so the gateway comes first.
 	for _, one := range []struct {
 		target string
 		build  func(context.Context) (*echo.Echo, error)
 	}{{"gateway", s.gateway}, {"operator", s.operator}, {"portal", s.portal}} {
-		if !s.flags.runs(one.target) {
+		if !s.flags.opens(one.target) {
 			continue
 		}
 		if err := s.serve(ctx, one.target, one.build); err != nil {
@@ -256,7 +294,7 @@ func (s *system) matcher(ctx context.Context) {
 func (s *system) gateway(context.Context) (*echo.Echo, error) {
 	var err error
 	s.intake, err = gateway.NewIntake(gateway.Config{
-		Roadside: s.parts.network, Clock: s.env.Clock, Publisher: s.parts.publisher, Rejects: s.parts.publisher,
+		Roadside: s.roadside, Topic: s.roadside.topic, Clock: s.env.Clock, Publisher: s.parts.publisher, Rejects: s.parts.publisher,
 		Source: rsu.SourceGateway, Log: s.log, Metrics: s.metrics,
 	})
 	if err != nil {
@@ -269,35 +307,57 @@ func (s *system) gateway(context.Context) (*echo.Echo, error) {
 	return gateway.New(s.intake, keys, s.log, s.env.Clock, gateway.Limits{})
 }
 
+// operator is what operators' keys open: tolls and car parks, as far as this
+// process runs them.
 func (s *system) operator(context.Context) (*echo.Echo, error) {
 	keys, err := web.Bearer(web.Key{Name: "operator", Secret: s.secrets.OperatorKey})
 	if err != nil {
 		return nil, err
 	}
-	api, err := operator.New(operator.Parts{
-		Books: s.parts.books, Registry: s.keeper, Explainer: explainer{s.parts.books, s.parts.network},
-		Basis: basis{}, Network: s.parts.network, Alarms: alarms{s.intake}, Clock: s.env.Clock,
-	})
+	e := web.NewEcho(s.log, s.env.Clock)
+	var docs [][]byte
+	if s.flags.runs("operator") {
+		api, err := operator.New(operator.Parts{
+			Books: s.parts.books, Registry: s.keeper, Explainer: explainer{s.parts.books, s.parts.network},
+			Basis: basis{}, Network: s.parts.network, Alarms: alarms{s.intake}, Clock: s.env.Clock,
+		})
+		if err != nil {
+			return nil, err
+		}
+		api.Routes(e, keys)
+		docs = append(docs, operator.OpenAPI())
+	}
+	if s.parking != nil {
+		s.parking.api.Routes(e, keys)
+		docs = append(docs, parkoperator.OpenAPI())
+	}
+	doc, err := web.MergeOpenAPI(docs...)
 	if err != nil {
 		return nil, err
 	}
-	e := web.NewEcho(s.log, s.env.Clock)
-	api.Routes(e, keys)
-	web.ServeOpenAPI(e, operator.OpenAPI())
+	web.ServeOpenAPI(e, doc)
 	return e, nil
 }
 
+// portal is what motorists and the public see.
 func (s *system) portal(ctx context.Context) (*echo.Echo, error) {
-	p, err := portal.New(portal.Parts{
-		Books: s.parts.books, Logins: s.parts.books, Names: names{s.parts.network}, Feed: s.feed,
-		Zone: s.parts.network.Zone(), Clock: s.env.Clock, Log: s.log, Secure: s.flags.https,
-	})
-	if err != nil {
-		return nil, err
-	}
 	e := web.NewEcho(s.log, s.env.Clock)
-	p.Routes(e)
-	s.group.Go(func() error { return followCharges(ctx, s.parts.brokers, s.feed, s.log) })
+	if s.flags.runs("portal") {
+		p, err := portal.New(portal.Parts{
+			Books: s.parts.books, Logins: s.parts.books, Names: names{s.parts.network}, Feed: s.feed,
+			Zone: s.parts.network.Zone(), Clock: s.env.Clock, Log: s.log, Secure: s.flags.https,
+		})
+		if err != nil {
+			return nil, err
+		}
+		p.Routes(e)
+		s.group.Go(func() error { return followCharges(ctx, s.parts.brokers, s.feed, s.log) })
+	}
+	if s.parking != nil {
+		if err := s.parking.public(e); err != nil {
+			return nil, err
+		}
+	}
 	return e, nil
 }
 
@@ -337,10 +397,10 @@ func (s *system) address(target string) string { return s.listeners[target].Addr
 func (s *system) greet() {
 	var b strings.Builder
 	b.WriteString("\nfreeflow runs.\n")
-	if s.flags.runs("portal") {
+	if s.flags.opens("portal") {
 		fmt.Fprintf(&b, "  portal      http://%s  (sign in as %s)\n", s.address("portal"), s.secrets.Motorist.Email)
 	}
-	if s.flags.runs("operator") {
+	if s.flags.opens("operator") {
 		fmt.Fprintf(&b, "  operators   http://%s\n", s.address("operator"))
 	}
 	if s.flags.runs("gateway") {

@@ -1,7 +1,9 @@
 package app
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 
@@ -9,6 +11,8 @@ import (
 
 	"freeflow/billing"
 	"freeflow/billing/books"
+	"freeflow/internal/database"
+	parkstore "freeflow/parking/store"
 )
 
 func newVerifyCommand(env Env) *cobra.Command {
@@ -20,7 +24,7 @@ func newVerifyCommand(env Env) *cobra.Command {
 		Long: `Prove the books' invariants by recomputing everything from the rows: that every
 transaction and the whole ledger sum to zero, that balances are the sums of
 their entries, that each pass owes what its live transaction says, that passes
-do not overlap, and more. It only reads, in one snapshot, and may run beside a
+do not overlap, that no bay ever held two cars, and more. It only reads, in one snapshot, and may run beside a
 working system. Exit status 1 if anything is violated.`,
 		Example: "  freeflow verify --data ./data\n  freeflow verify --books postgres://freeflow@db/freeflow --json",
 		Args:    noArgs,
@@ -34,12 +38,41 @@ working system. Exit status 1 if anything is violated.`,
 			if err != nil {
 				return fmt.Errorf("verifying the books: %w", err)
 			}
-			return reportChecks(env, checks, asJSON)
+			parked, err := verifyCarParks(cmd.Context(), env, f.booksURL())
+			if err != nil {
+				return fmt.Errorf("verifying the car parks: %w", err)
+			}
+			return reportChecks(env, append(checks, parked...), asJSON)
 		},
 	}
 	f.addBooks(cmd.Flags())
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the result as JSON")
 	return cmd
+}
+
+// verifyCarParks proves the invariants of the car parks in the same database;
+// there need not be any.
+func verifyCarParks(ctx context.Context, env Env, url string) ([]billing.Check, error) {
+	store, err := parkstore.Open(ctx, url, parkstore.Options{Clock: env.Clock})
+	if errors.Is(err, database.ErrAbsent) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer store.Close()
+	found, err := store.Verify(ctx)
+	if err != nil {
+		return nil, err
+	}
+	checks := make([]billing.Check, len(found))
+	for i, c := range found {
+		checks[i] = billing.Check{Invariant: "parking-" + c.Invariant, Rows: c.Rows}
+		for _, detail := range c.Violations {
+			checks[i].Violations = append(checks[i].Violations, billing.Violation{Invariant: checks[i].Invariant, Detail: detail})
+		}
+	}
+	return checks, nil
 }
 
 func reportChecks(env Env, checks []billing.Check, asJSON bool) error {
@@ -90,7 +123,7 @@ func newMigrateCommand(env Env) *cobra.Command {
 	var f partsFlags
 	cmd := &cobra.Command{
 		Use:     "migrate",
-		Short:   "Create the books' schema, or bring it up to date",
+		Short:   "Create the schemas of books and car parks, or bring them up to date",
 		Example: "  freeflow migrate --books postgres://freeflow@db/freeflow",
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -102,7 +135,10 @@ func newMigrateCommand(env Env) *cobra.Command {
 			if err := books.Migrate(cmd.Context(), f.booksURL()); err != nil {
 				return fmt.Errorf("migrating the books: %w", err)
 			}
-			fmt.Fprintln(env.Stderr, "The books are up to date.")
+			if err := parkstore.Migrate(cmd.Context(), f.booksURL()); err != nil {
+				return fmt.Errorf("migrating the car parks: %w", err)
+			}
+			fmt.Fprintln(env.Stderr, "The books and the car parks are up to date.")
 			return nil
 		},
 	}

@@ -15,11 +15,24 @@ import (
 	"github.com/pressly/goose/v3/lock"
 )
 
+// ErrAbsent is what errors.Is finds in the error of a database that does not
+// have the schema at all.
+var ErrAbsent = errors.New("the schema is not there")
+
+// absentError says it in words.
+type absentError struct{ name string }
+
+func (e absentError) Error() string {
+	return fmt.Sprintf("there are no %s in this database yet; run `freeflow migrate` to create them", e.name)
+}
+
+func (e absentError) Is(target error) bool { return target == ErrAbsent }
+
 // check compares the database's schema with the program's.
 func (s *Schema) check(version int64) error {
 	switch {
 	case version == 0:
-		return fmt.Errorf("there are no %s in this database yet; run `freeflow migrate` to create them", s.Name)
+		return absentError{s.Name}
 	case version < s.Want:
 		return fmt.Errorf("the %s have schema %d and this program needs %d; make a backup and run `freeflow migrate`", s.Name, version, s.Want)
 	case version > s.Want:

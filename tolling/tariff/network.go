@@ -9,6 +9,7 @@ import (
 	"path"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 	_ "time/tzdata" // the zone must be known on machines without zone files
 
@@ -272,3 +273,15 @@ func (n *Network) WithoutTolls() []string {
 }
 
 func unitName(tollPoint string, lane int) string { return tollPoint + "-" + strconv.Itoa(lane) }
+
+// Holiday reports whether the local date, as 2006-01-02, is a general holiday
+// of the network, and whether the network knows the holidays of that day at
+// all. A Sunday alone is none.
+func (n *Network) Holiday(date string) (holiday, known bool) {
+	day, err := parseDate(date)
+	if err != nil || !n.calendar.needed || day < n.calendar.first || day > n.calendar.last {
+		return false, false
+	}
+	_, holiday = slices.BinarySearchFunc(n.holidays, date, func(h Holiday, date string) int { return strings.Compare(h.Date, date) })
+	return holiday, true
+}

@@ -1,0 +1,358 @@
+package operator
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"net/http"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/labstack/echo/v4"
+	"golang.org/x/text/unicode/norm"
+
+	"freeflow/internal/web"
+	"freeflow/parking"
+	"freeflow/parking/attendant"
+)
+
+// vehicleForm is a vehicle as it is sent and shown.
+type vehicleForm struct {
+	Plate      string `json:"plate,omitempty"`
+	Tag        string `json:"tag,omitempty"`
+	Class      string `json:"class"`
+	LengthMM   int    `json:"length_mm,omitempty"`
+	WidthMM    int    `json:"width_mm,omitempty"`
+	HeightMM   int    `json:"height_mm,omitempty"`
+	WeightKG   int    `json:"weight_kg,omitempty"`
+	EV         bool   `json:"ev,omitempty"`
+	Accessible bool   `json:"accessible,omitempty"`
+}
+
+// maxMark bounds a plate or tag, in bytes; maxMeasure a measure.
+const (
+	maxMark    = 64
+	maxMeasure = 1_000_000
+)
+
+var tagForm = regexp.MustCompile(`^([0-9A-F]{2}){1,62}$`)
+
+// plate brings a plate into the form in which plates are compared (contract
+// section 3).
+func plate(text string) string {
+	return strings.ToUpper(strings.Map(func(r rune) rune {
+		switch r {
+		case '-', '\u2010', '\u2011', ' ', '\t', '\n', '\r', '\u00a0', '\u3000':
+			return -1
+		}
+		return r
+	}, norm.NFKC.String(text)))
+}
+
+// vehicle checks and normalises what was sent; at is the JSON pointer of it.
+func (f vehicleForm) vehicle(at string) (parking.Vehicle, error) {
+	v := parking.Vehicle{
+		Plate: plate(f.Plate), Tag: strings.ToUpper(f.Tag), Class: f.Class,
+		LengthMM: f.LengthMM, WidthMM: f.WidthMM, HeightMM: f.HeightMM, WeightKG: f.WeightKG, EV: f.EV, Accessible: f.Accessible,
+	}
+	switch {
+	case v.Class == "":
+		return v, web.BadField(at+"/class", "is missing; write a class such as private_car")
+	case len(v.Class) > maxMark || len(v.Plate) > maxMark || len(f.Plate) > 4*maxMark:
+		return v, web.BadField(at, "class or plate is too long")
+	case v.Tag != "" && !tagForm.MatchString(v.Tag):
+		return v, web.BadField(at+"/tag", "is not hex of 1 to 62 whole bytes")
+	case strings.ContainsRune(v.Plate, 0) || strings.ContainsRune(v.Class, 0):
+		return v, web.BadField(at, "holds U+0000")
+	}
+	for name, measure := range map[string]int{"length_mm": v.LengthMM, "width_mm": v.WidthMM, "height_mm": v.HeightMM, "weight_kg": v.WeightKG} {
+		if measure < 0 || measure > maxMeasure {
+			return v, web.BadField(at+"/"+name, "is not a measure from 0 (not measured) to 1000000")
+		}
+	}
+	return v, nil
+}
+
+func vehicleOf(v parking.Vehicle) vehicleForm { return vehicleForm(v) }
+
+// allocationForm is an allocation as it is shown. The first five members are
+// the contract's.
+type allocationForm struct {
+	ID             string  `json:"id"`
+	Bay            string  `json:"bay"`
+	Level          string  `json:"level"`
+	ReadyInSeconds int     `json:"ready_in_seconds"`
+	Why            string  `json:"why"`
+	Next           string  `json:"next,omitempty"`
+	CarPark        string  `json:"carpark"`
+	Machine        string  `json:"machine,omitempty"`
+	State          string  `json:"state"`
+	Revision       int64   `json:"revision"`
+	AssignedAt     *string `json:"assigned_at"`
+	StoredAt       *string `json:"stored_at,omitempty"`
+	RequestedAt    *string `json:"requested_at,omitempty"`
+	NotBefore      *string `json:"not_before,omitempty"`
+	PromisedAt     *string `json:"promised_at,omitempty"`
+	StagedAt       *string `json:"staged_at,omitempty"`
+	EndedAt        *string `json:"ended_at,omitempty"`
+	Reservation    string  `json:"reservation,omitempty"`
+	AlreadyInside  bool    `json:"already_inside,omitempty"`
+	// Position is the place in the queue of cars wanted, from 1.
+	Position int    `json:"position,omitempty"`
+	Note     string `json:"note,omitempty"`
+	// Staff's part; never shown to motorists.
+	Vehicle *vehicleForm `json:"vehicle,omitempty"`
+	Stay    string       `json:"stay,omitempty"`
+	By      string       `json:"by,omitempty"`
+	Reason  string       `json:"reason,omitempty"`
+}
+
+// allocationOf shows an allocation; staff sees the vehicle and who decided.
+func (a *API) allocationOf(al parking.Allocation, staff bool) allocationForm {
+	f := allocationForm{
+		ID: al.ID, Bay: al.Bay, ReadyInSeconds: al.ReadySeconds, Why: al.Why, Next: al.Next,
+		CarPark: al.CarPark, Machine: al.Machine, State: string(al.State), Revision: al.Revision,
+		AssignedAt: instant(al.AssignedAt), StoredAt: instant(al.StoredAt), RequestedAt: instant(al.RequestedAt),
+		NotBefore: instant(al.NotBefore), PromisedAt: instant(al.PromisedAt), StagedAt: instant(al.StagedAt), EndedAt: instant(al.EndedAt),
+		Reservation: al.Reservation,
+	}
+	if site, ok := a.Sites.CarPark(al.CarPark); ok {
+		if bay, ok := site.Bay(al.Bay); ok {
+			f.Level = bay.Level
+		}
+	}
+	if staff {
+		v := vehicleOf(al.Vehicle)
+		f.Vehicle, f.Stay, f.By, f.Reason = &v, al.Stay, al.By, al.Reason
+	}
+	return f
+}
+
+func staff(c echo.Context) bool { return web.Caller(c) != "" }
+
+type allocationBody struct {
+	Vehicle             vehicleForm `json:"vehicle"`
+	ExpectedStayMinutes int         `json:"expected_stay_minutes,omitempty"`
+	Reservation         string      `json:"reservation,omitempty"`
+	Pool                string      `json:"pool,omitempty"`
+	// Bay is staff's choice of a particular bay; it needs by and reason.
+	Bay    string `json:"bay,omitempty"`
+	By     string `json:"by,omitempty"`
+	Reason string `json:"reason,omitempty"`
+}
+
+// maxStay bounds an expected stay, in minutes: a year.
+const maxStay = 366 * 24 * 60
+
+func (a *API) postAllocation(c echo.Context) error {
+	site, err := a.carPark(c)
+	if err != nil {
+		return err
+	}
+	key, err := once(c)
+	if err != nil {
+		return err
+	}
+	var body allocationBody
+	if err := web.DecodeJSON(c, &body); err != nil {
+		return err
+	}
+	vehicle, err := body.Vehicle.vehicle("/vehicle")
+	if err != nil {
+		return err
+	}
+	if body.ExpectedStayMinutes < 0 || body.ExpectedStayMinutes > maxStay {
+		return web.BadField("/expected_stay_minutes", "is not a number of minutes from 0 to a year")
+	}
+	if _, ok := site.Pool(body.Pool); body.Pool != "" && !ok {
+		return web.BadField("/pool", "there is no such pool here")
+	}
+	seesAll := staff(c)
+	keep := keeping(key, http.StatusCreated, func(g attendant.Given) any {
+		f := a.allocationOf(g.Allocation, seesAll)
+		f.AlreadyInside = g.AlreadyInside
+		return f
+	}, func(g attendant.Given) string { return "/v1/allocations/" + g.ID })
+	if body.Bay != "" {
+		result, err := a.Attendant.Assign(c.Request().Context(), attendant.AssignRequest{
+			CarPark: site.ID, Bay: body.Bay, Vehicle: vehicle, ExpectedStayMinutes: body.ExpectedStayMinutes,
+			By: named(c, body.By), Reason: body.Reason,
+		}, keep)
+		return respond(c, keep, result, err, func(g attendant.Given) { a.followed(c.Request().Context(), g.Allocation) })
+	}
+	result, err := a.Attendant.Allocate(c.Request().Context(), attendant.AllocateRequest{
+		CarPark: site.ID, Vehicle: vehicle, ExpectedStayMinutes: body.ExpectedStayMinutes,
+		Reservation: body.Reservation, Pool: body.Pool, By: named(c, body.By), Refuse: refusal,
+	}, keep)
+	return respond(c, keep, result, err, func(g attendant.Given) { a.followed(c.Request().Context(), g.Allocation) })
+}
+
+func (a *API) getAllocations(c echo.Context) error {
+	q := web.QueryOf(c, "vehicle", "after", "limit")
+	limit := q.Limit(usualRows, mostRows)
+	if err := q.Err(); err != nil {
+		return err
+	}
+	site, err := a.carPark(c)
+	if err != nil {
+		return err
+	}
+	var found []parking.Allocation
+	err = a.Keeping.View(c.Request().Context(), func(tx parking.Tx) error {
+		found, err = tx.Allocations(c.Request().Context(), site.ID, mark(q.Text("vehicle")), parking.Page{After: q.Text("after"), Limit: limit + 1})
+		return err
+	})
+	if err != nil {
+		return problem(err)
+	}
+	found, next := nextCursor(found, limit, func(al parking.Allocation) string { return al.ID })
+	items := make([]allocationForm, len(found))
+	for i, al := range found {
+		items[i] = a.allocationOf(al, true)
+	}
+	web.LinkNext(c, next)
+	return c.JSON(http.StatusOK, web.Page[allocationForm]{Items: items, Next: next})
+}
+
+// mark is a plate or tag as it may be typed.
+func mark(text string) string {
+	if tag, ok := strings.CutPrefix(text, "tag:"); ok {
+		return strings.ToUpper(tag)
+	}
+	return plate(strings.TrimPrefix(text, "plate:"))
+}
+
+func (a *API) retrievalOf(r attendant.Retrieval, seesAll bool) allocationForm {
+	f := a.allocationOf(r.Allocation, seesAll)
+	f.Position, f.Note, f.PromisedAt = r.Position, r.Note, instant(r.PromisedAt)
+	return f
+}
+
+func (a *API) getAllocation(c echo.Context) error {
+	if err := web.QueryOf(c).Err(); err != nil {
+		return err
+	}
+	r, err := a.Attendant.Standing(c.Request().Context(), c.Param("id"))
+	if err != nil {
+		return problem(err)
+	}
+	return tagged(c, a.retrievalOf(r, staff(c)))
+}
+
+type retrievalBody struct {
+	// NotBefore is when the car is wanted; absent: now.
+	NotBefore string `json:"not_before,omitempty"`
+}
+
+func (a *API) postRetrieval(c echo.Context) error {
+	key, err := once(c)
+	if err != nil {
+		return err
+	}
+	var body retrievalBody
+	if err := decodeOptional(c, &body); err != nil {
+		return err
+	}
+	var notBefore time.Time
+	if body.NotBefore != "" {
+		if notBefore, err = time.Parse(time.RFC3339Nano, body.NotBefore); err != nil {
+			return web.BadField("/not_before", "is not a time; write it as 2026-11-23T08:00:00+08:00")
+		}
+	}
+	seesAll := staff(c)
+	keep := keeping(key, http.StatusAccepted, func(r attendant.Retrieval) any { return a.retrievalOf(r, seesAll) }, nil)
+	result, err := a.Attendant.Retrieve(c.Request().Context(), attendant.RetrieveRequest{
+		Allocation: c.Param("id"), NotBefore: notBefore, By: named(c, ""),
+	}, keep)
+	return respond(c, keep, result, err, func(r attendant.Retrieval) { a.followed(c.Request().Context(), r.Allocation) })
+}
+
+// personBody is what staff adds to what they decide.
+type personBody struct {
+	By     string `json:"by,omitempty"`
+	Reason string `json:"reason,omitempty"`
+}
+
+// decodeOptional reads a body that may be absent.
+func decodeOptional(c echo.Context, v any) error {
+	req := c.Request()
+	body, err := io.ReadAll(req.Body)
+	if err != nil {
+		return web.ReadingBody(err)
+	}
+	if len(bytes.TrimSpace(body)) == 0 {
+		return nil
+	}
+	req.Body = io.NopCloser(bytes.NewReader(body))
+	return web.DecodeJSON(c, v)
+}
+
+// ending answers a request that ends or changes one allocation.
+func (a *API) ending(c echo.Context, do func(context.Context, attendant.EndRequest, attendant.Keep[parking.Allocation]) (attendant.Result[parking.Allocation], error)) error {
+	key, err := once(c)
+	if err != nil {
+		return err
+	}
+	var body personBody
+	if err := decodeOptional(c, &body); err != nil {
+		return err
+	}
+	keep := keeping(key, http.StatusOK, func(al parking.Allocation) any { return a.allocationOf(al, true) }, nil)
+	result, err := do(c.Request().Context(), attendant.EndRequest{Allocation: c.Param("id"), By: named(c, body.By), Reason: body.Reason}, keep)
+	return respond(c, keep, result, err, func(al parking.Allocation) { a.followed(c.Request().Context(), al) })
+}
+
+func (a *API) postRelease(c echo.Context) error { return a.ending(c, a.Attendant.Release) }
+func (a *API) postCancel(c echo.Context) error  { return a.ending(c, a.Attendant.Cancel) }
+
+func (a *API) postRetrievalCancel(c echo.Context) error {
+	key, err := once(c)
+	if err != nil {
+		return err
+	}
+	seesAll := staff(c)
+	keep := keeping(key, http.StatusOK, func(r attendant.Retrieval) any { return a.retrievalOf(r, seesAll) }, nil)
+	result, err := a.Attendant.CancelRetrieval(c.Request().Context(), attendant.EndRequest{Allocation: c.Param("id"), By: named(c, "")}, keep)
+	return respond(c, keep, result, err, func(r attendant.Retrieval) { a.followed(c.Request().Context(), r.Allocation) })
+}
+
+func (a *API) postMove(c echo.Context) error {
+	key, err := once(c)
+	if err != nil {
+		return err
+	}
+	var body struct {
+		Bay    string `json:"bay"`
+		By     string `json:"by,omitempty"`
+		Reason string `json:"reason"`
+	}
+	if err := web.DecodeJSON(c, &body); err != nil {
+		return err
+	}
+	keep := keeping(key, http.StatusOK, func(g attendant.Given) any { return a.allocationOf(g.Allocation, true) }, nil)
+	result, err := a.Attendant.Move(c.Request().Context(), attendant.MoveRequest{
+		Allocation: c.Param("id"), Bay: body.Bay, By: named(c, body.By), Reason: body.Reason,
+	}, keep)
+	return respond(c, keep, result, err, func(g attendant.Given) { a.followed(c.Request().Context(), g.Allocation) })
+}
+
+func (a *API) postResolve(c echo.Context) error {
+	key, err := once(c)
+	if err != nil {
+		return err
+	}
+	var body struct {
+		State  string `json:"state"`
+		By     string `json:"by,omitempty"`
+		Reason string `json:"reason"`
+	}
+	if err := web.DecodeJSON(c, &body); err != nil {
+		return err
+	}
+	keep := keeping(key, http.StatusOK, func(al parking.Allocation) any { return a.allocationOf(al, true) }, nil)
+	result, err := a.Attendant.Resolve(c.Request().Context(), attendant.ResolveRequest{
+		Allocation: c.Param("id"), To: parking.State(body.State), By: named(c, body.By), Reason: body.Reason,
+	}, keep)
+	return respond(c, keep, result, err, func(al parking.Allocation) { a.followed(c.Request().Context(), al) })
+}

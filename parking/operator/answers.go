@@ -1,0 +1,220 @@
+package operator
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"freeflow/internal/web"
+	"freeflow/parking"
+	"freeflow/parking/attendant"
+)
+
+// once reads the request's Idempotency-Key. It comes before the body is
+// decoded, so that the fingerprint is of what was sent.
+func once(c echo.Context) (*parking.Once, error) {
+	r, err := web.RepeatableRequest(c)
+	if err != nil {
+		return nil, err
+	}
+	return &parking.Once{Scope: r.Scope, Key: r.Key, Fingerprint: r.Fingerprint}, nil
+}
+
+// answerOf is a value as it is answered and kept for repetitions.
+func answerOf(status int, v any, location string) parking.Answer {
+	body, err := json.Marshal(v)
+	if err != nil {
+		// What is encoded here are this package's own structs.
+		body = []byte(`{}`)
+	}
+	return parking.Answer{Status: status, Body: append(body, '\n'), Location: location}
+}
+
+// write answers with what is kept.
+func write(c echo.Context, answer parking.Answer) error {
+	media := echo.MIMEApplicationJSON
+	if answer.Status >= 400 {
+		media = web.ContentTypeProblem
+	}
+	if answer.Location != "" {
+		c.Response().Header().Set(echo.HeaderLocation, answer.Location)
+	}
+	if answer.Replayed {
+		c.Response().Header().Set("Idempotent-Replayed", "true")
+	}
+	return c.Blob(answer.Status, media, answer.Body)
+}
+
+// keeping makes what an attendant needs in order to keep its answer.
+func keeping[T any](key *parking.Once, status int, form func(T) any, location func(T) string) attendant.Keep[T] {
+	return attendant.Keep[T]{Once: key, Encode: func(v T) parking.Answer {
+		at := ""
+		if location != nil {
+			at = location(v)
+		}
+		return answerOf(status, form(v), at)
+	}}
+}
+
+// respond answers with the result of a request, or its error. What was done, and
+// not only repeated, is followed by then, nil for nothing.
+func respond[T any](c echo.Context, keep attendant.Keep[T], result attendant.Result[T], err error, then func(T)) error {
+	if err != nil {
+		return problem(err)
+	}
+	if result.Answer.Replayed {
+		return write(c, result.Answer)
+	}
+	if then != nil {
+		then(result.Value)
+	}
+	return write(c, keep.Encode(result.Value))
+}
+
+// problem says what an error of the domain looks like from outside; others
+// stay as they are and tell no internals.
+func problem(err error) error {
+	var limit *attendant.LimitError
+	var noBay *attendant.NoBayError
+	var full *attendant.FullError
+	if p, ok := noPrice(err); ok {
+		return p
+	}
+	switch {
+	case errors.As(err, &limit):
+		return limitProblem(limit)
+	case errors.As(err, &noBay):
+		p := web.NewProblem(http.StatusConflict, "no-bay", "No fitting bay is left",
+			"every bay that fits this vehicle is taken; try again when one has left")
+		return p.With("as_of", instant(noBay.At))
+	case errors.As(err, &full):
+		p := web.NewProblem(http.StatusConflict, "pool-exhausted", "The pool has no place left over this time",
+			"choose another time or car park")
+		return p.With("promised", full.Peak).With("limit", full.Limit)
+	case errors.Is(err, attendant.ErrBusy):
+		return web.Busy("too many requests are waiting")
+	case errors.Is(err, attendant.ErrInventoryFirst):
+		return web.NewProblem(http.StatusConflict, "inventory-first", "The machine's inventory is wanted first",
+			"send the inventory of this boot; no command is given before")
+	case errors.Is(err, parking.ErrKeyReused):
+		return web.KeyReused()
+	case errors.Is(err, parking.ErrKeyBusy):
+		return web.KeyBusy()
+	case errors.Is(err, parking.ErrBayTaken):
+		return web.NewProblem(http.StatusConflict, "bay-taken", "The bay is taken", "choose another bay, or end what holds this one first")
+	case errors.Is(err, parking.ErrNotFound):
+		return web.NotFound(clean(err))
+	case errors.Is(err, parking.ErrStale):
+		return web.NewProblem(http.StatusPreconditionFailed, "changed", "Changed since it was read", "read it again, then repeat the change")
+	case errors.Is(err, parking.ErrConflict):
+		return web.NewProblem(http.StatusConflict, "state", "Not in this state", clean(err))
+	case errors.Is(err, parking.ErrInvalid):
+		return web.NewProblem(http.StatusUnprocessableEntity, "invalid", "This can never be done", clean(err))
+	}
+	return err
+}
+
+// clean is the text of an error of the domain, whose texts name no marks and no
+// internals, bounded.
+func clean(err error) string {
+	text := strings.ToValidUTF8(err.Error(), "\uFFFD")
+	if len(text) > 1000 {
+		text = text[:1000]
+	}
+	return text
+}
+
+func limitProblem(e *attendant.LimitError) *web.Problem {
+	p := web.NewProblem(http.StatusUnprocessableEntity, "limit", "The vehicle may not enter", clean(e))
+	type broken struct {
+		Limit   string `json:"limit"`
+		Allowed int    `json:"allowed,omitempty"`
+		Given   int    `json:"given,omitempty"`
+	}
+	all := make([]broken, len(e.Obstacles))
+	for i, o := range e.Obstacles {
+		all[i] = broken{o.Limit, o.Allowed, o.Given}
+	}
+	if len(all) > 0 {
+		p.With("limit", all[0].Limit)
+		if all[0].Allowed > 0 {
+			p.With("allowed", all[0].Allowed).With("given", all[0].Given)
+		}
+	}
+	return p.With("limits", all)
+}
+
+// refusal keeps what was decided about a vehicle, so that a repetition of the
+// request gets the same answer; other errors are tried anew.
+func refusal(err error) (parking.Answer, bool) {
+	var limit *attendant.LimitError
+	var noBay *attendant.NoBayError
+	if !errors.As(err, &limit) && !errors.As(err, &noBay) {
+		return parking.Answer{}, false
+	}
+	var p *web.Problem
+	if !errors.As(problem(err), &p) {
+		return parking.Answer{}, false
+	}
+	return answerOf(p.Status, p, ""), true
+}
+
+// instant is a time as the API writes it; nil where there is none.
+func instant(t time.Time) *string {
+	if t.IsZero() {
+		return nil
+	}
+	text := t.UTC().Format("2006-01-02T15:04:05.000000Z")
+	return &text
+}
+
+// tagged answers a GET with a strong ETag of its body, or 304 if the asker has
+// it already.
+func tagged(c echo.Context, v any) error {
+	body, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Errorf("encoding an answer: %w", err)
+	}
+	sum := sha256.Sum256(body)
+	return taggedAs(c, `"`+hex.EncodeToString(sum[:12])+`"`, append(body, '\n'))
+}
+
+func taggedAs(c echo.Context, etag string, body []byte) error {
+	c.Response().Header().Set("ETag", etag)
+	c.Response().Header().Set("Cache-Control", "no-cache")
+	for _, known := range strings.Split(c.Request().Header.Get("If-None-Match"), ",") {
+		known = strings.TrimPrefix(strings.TrimSpace(known), "W/")
+		if known == etag || known == "*" {
+			return c.NoContent(http.StatusNotModified)
+		}
+	}
+	return c.Blob(http.StatusOK, echo.MIMEApplicationJSON, body)
+}
+
+// named says who asks: the name of the key, or of the person that it speaks for.
+func named(c echo.Context, by string) string {
+	if by != "" {
+		return by
+	}
+	if caller := web.Caller(c); caller != "" {
+		return caller
+	}
+	return "motorist"
+}
+
+// nextCursor cuts a list that was asked for with one item more than the limit.
+func nextCursor[T any](items []T, limit int, id func(T) string) ([]T, *string) {
+	if len(items) <= limit {
+		return items, nil
+	}
+	items = items[:limit]
+	last := id(items[limit-1])
+	return items, &last
+}

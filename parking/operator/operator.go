@@ -1,0 +1,180 @@
+// Package operator owns the HTTP API by which car park operators and their
+// equipment work: car parks and bays, allocations and retrievals, machines and
+// their controllers, reservations, stays, quotes and payments, alarms. What
+// motorists may use of it stands on their address too, by Public.
+//
+// Invariants: every POST that does something takes an Idempotency-Key, and the
+// answer to a repetition is the first one's, errors included where they say
+// what was decided; a GET changes nothing; errors are problem documents; lists
+// are paged by cursor and bounded; amounts are text with two decimals.
+//
+// Not promised: who may do what beyond holding the key (roles come with the
+// console), and the open data, which parking/opendata serves.
+package operator
+
+import (
+	"context"
+	_ "embed"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"freeflow/internal/clock"
+	"freeflow/internal/web"
+	"freeflow/parking"
+	"freeflow/parking/attendant"
+	"freeflow/parking/cashier"
+)
+
+// Bounds of what an answer has and of what it may cost.
+const (
+	usualRows = 100
+	mostRows  = 1000
+	usualTime = 10 * time.Second
+	maxSite   = 1 << 20
+	maxEvents = 500
+)
+
+// Sites keeps the car parks' definitions.
+type Sites interface {
+	// All returns the car parks in force, by id.
+	All() []*parking.CarPark
+	// CarPark returns one; false if there is none of that id.
+	CarPark(id string) (*parking.CarPark, bool)
+	// Definition returns the site file in force and its version.
+	Definition(ctx context.Context, id string) (parking.Definition, error)
+	// Put checks the site file of the car park, stores it and puts it in force;
+	// version is the one that the writer believes in force, 0 for none, -1 for
+	// any. Errors: parking.ErrInvalid, parking.ErrStale, parking.ErrConflict
+	// where a bay that goes away is taken.
+	Put(ctx context.Context, id string, document []byte, version int64, by string) (parking.Definition, error)
+}
+
+// Parts are what an API is made of; all are needed.
+type Parts struct {
+	Attendant *attendant.Attendant
+	Cashier   *cashier.Cashier
+	Keeping   parking.Keeping
+	Sites     Sites
+	Clock     clock.Clock
+	Log       *slog.Logger
+}
+
+// API answers operators and motorists. Safe for concurrent use.
+type API struct{ Parts }
+
+// New returns an API made of the parts.
+func New(p Parts) (*API, error) {
+	if p.Attendant == nil || p.Cashier == nil || p.Keeping == nil || p.Sites == nil || p.Clock == nil || p.Log == nil {
+		return nil, errors.New("car park operators' API: every part is needed")
+	}
+	return &API{p}, nil
+}
+
+//go:embed openapi.json
+var openAPI []byte
+
+// OpenAPI is the description of the operators' routes.
+func OpenAPI() []byte { return openAPI }
+
+//go:embed openapi_public.json
+var openAPIPublic []byte
+
+// OpenAPIPublic is the description of the routes that motorists may use.
+func OpenAPIPublic() []byte { return openAPIPublic }
+
+// Routes adds the operators' routes, each behind the key.
+func (a *API) Routes(e *echo.Echo, key echo.MiddlewareFunc) {
+	g := e.Group("/v1", key, web.Deadline(usualTime))
+	g.GET("/carparks", a.getCarParks)
+	g.GET("/carparks/:id", a.getCarPark)
+	g.PUT("/carparks/:id", a.putCarPark, web.LimitBody(maxSite))
+	g.GET("/carparks/:id/site", a.getSite)
+	g.GET("/carparks/:id/bays", a.getBays)
+	g.POST("/carparks/:id/bays/:bay/block", a.postBlock)
+	g.POST("/carparks/:id/bays/:bay/unblock", a.postUnblock)
+
+	g.POST("/carparks/:id/allocations", a.postAllocation)
+	g.GET("/carparks/:id/allocations", a.getAllocations)
+	g.GET("/allocations/:id", a.getAllocation)
+	g.POST("/allocations/:id/retrieval", a.postRetrieval)
+	g.POST("/allocations/:id/retrieval/cancel", a.postRetrievalCancel)
+	g.POST("/allocations/:id/release", a.postRelease)
+	g.POST("/allocations/:id/cancel", a.postCancel)
+	g.POST("/allocations/:id/move", a.postMove)
+	g.POST("/allocations/:id/resolve", a.postResolve)
+	g.GET("/carparks/:id/retrievals", a.getRetrievals)
+	g.GET("/carparks/:id/promises", a.getPromises)
+
+	g.GET("/carparks/:id/machines", a.getMachines)
+	g.POST("/carparks/:id/machines/:machine/inventory", a.postInventory)
+	g.POST("/carparks/:id/machines/:machine/next", a.postNext)
+	g.POST("/carparks/:id/machines/:machine/reports", a.postReport)
+	g.POST("/carparks/:id/machines/:machine/out", a.postOut)
+	g.POST("/carparks/:id/machines/:machine/in", a.postIn)
+
+	a.reservationRoutes(g)
+	g.GET("/carparks/:id/reservations", a.getReservations)
+	a.quoteRoutes(g)
+
+	g.POST("/carparks/:id/lane-events", a.postLaneEvents)
+	g.GET("/carparks/:id/stays", a.getStays)
+	g.GET("/stays/:id", a.getStay)
+	g.POST("/stays/:id/payments", a.postPayment)
+	g.POST("/stays/:id/refunds", a.postRefund)
+	g.POST("/stays/:id/validations", a.postValidation)
+	g.POST("/stays/:id/charging", a.postCharging)
+	g.POST("/stays/:id/decision", a.postDecision)
+	g.GET("/carparks/:id/due", a.getDue)
+	g.GET("/carparks/:id/takings", a.getTakings)
+	g.GET("/parking-preferences/:account", a.getPreference)
+	g.PUT("/parking-preferences/:account", a.putPreference)
+
+	g.GET("/carparks/:id/alarms", a.getAlarms)
+	g.POST("/parking-alarms/:id/clear", a.postClearAlarm)
+
+	g.GET("/places", a.getPlaces)
+	g.GET("/places/:id", a.getPlace)
+	g.GET("/sessions", a.getSessions)
+}
+
+// Public adds what motorists may use, without a key. What concerns one driver
+// is found by an id that cannot be guessed and was given to that driver.
+func (a *API) Public(e *echo.Echo) {
+	g := e.Group("/v1", web.Deadline(usualTime), web.LimitBody(maxPublicBody))
+	g.GET("/carparks", a.getCarParks)
+	g.GET("/carparks/:id", a.getCarPark)
+	a.quoteRoutes(g)
+	a.reservationRoutes(g)
+	g.GET("/allocations/:id", a.getAllocation)
+	g.POST("/allocations/:id/retrieval", a.postRetrieval)
+	g.POST("/allocations/:id/retrieval/cancel", a.postRetrievalCancel)
+	g.GET("/carparks/:id/due", a.getDue)
+}
+
+// maxPublicBody bounds what anybody may send.
+const maxPublicBody = 16 << 10
+
+func (a *API) quoteRoutes(g *echo.Group) {
+	g.GET("/carparks/:id/quote", a.getQuote)
+	g.POST("/carparks/:id/quotes", a.postQuote)
+}
+
+func (a *API) reservationRoutes(g *echo.Group) {
+	g.GET("/carparks/:id/availability", a.getAvailability)
+	g.POST("/carparks/:id/reservations", a.postReservation)
+	g.GET("/reservations/:id", a.getReservation)
+	g.POST("/reservations/:id/confirm", a.postReservationConfirm)
+	g.POST("/reservations/:id/cancel", a.postReservationCancel)
+}
+
+// carPark finds the car park of the path.
+func (a *API) carPark(c echo.Context) (*parking.CarPark, error) {
+	site, ok := a.Sites.CarPark(c.Param("id"))
+	if !ok {
+		return nil, web.NotFound("there is no such car park")
+	}
+	return site, nil
+}
