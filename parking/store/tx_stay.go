@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"freeflow/internal/database"
@@ -34,11 +35,24 @@ func (t *tx) PutLaneEvent(ctx context.Context, e parking.LaneEvent) (known bool,
 	return true, nil
 }
 
-// LaneEvents returns the vehicle's events in order of time, id. An event is of
-// one vehicle: its plate, else its tag, else its ticket. See parking.Tx.
+// LaneEvents returns the vehicle's events in order of time, id: those that carry
+// the mark that its name is of. See parking.Tx.
 func (t *tx) LaneEvents(ctx context.Context, carPark, vehicle string, from, to time.Time) ([]parking.LaneEvent, error) {
-	return all(ctx, t.db, &laneEventTable, scanLaneEvent, `WHERE car_park = $1 AND vehicle = $2 AND at_micros >= $3 AND at_micros < $4 ORDER BY at_micros, id`,
-		carPark, vehicle, micros(from), micros(to))
+	column, mark := markColumn(vehicle)
+	return all(ctx, t.db, &laneEventTable, scanLaneEvent,
+		`WHERE car_park = $1 AND `+column+` = $2 AND `+column+` <> '' AND at_micros >= $3 AND at_micros < $4 ORDER BY at_micros, id`,
+		carPark, mark, micros(from), micros(to))
+}
+
+// markColumn is the column that a vehicle's name is of, and what stands there.
+func markColumn(vehicle string) (column, mark string) {
+	if tag, ok := strings.CutPrefix(vehicle, "tag:"); ok {
+		return "tag", tag
+	}
+	if ticket, ok := strings.CutPrefix(vehicle, "ticket:"); ok {
+		return "ticket", ticket
+	}
+	return "plate", vehicle
 }
 
 // Stay returns one stay; ErrNotFound.
@@ -46,11 +60,18 @@ func (t *tx) Stay(ctx context.Context, id string) (parking.Stay, error) {
 	return one(ctx, t.db, &stayTable, scanStay, id, `WHERE id = $1`, id)
 }
 
-// Stays lists stays in order of entry (exit where that is not known), id. See parking.Tx.
+// Stays lists stays in order of entry (exit where that is not known), id; a
+// vehicle's by its name and by each mark. See parking.Tx.
 func (t *tx) Stays(ctx context.Context, carPark, vehicle string, p parking.Page) ([]parking.Stay, error) {
 	var f filter
 	f.equal("car_park", carPark)
-	f.equal("vehicle", vehicle)
+	if vehicle != "" {
+		column, mark := markColumn(vehicle)
+		from := micros(p.From)
+		// A union and not an or: each half has an index of its own.
+		f.add(`id IN (SELECT id FROM parking_stay WHERE vehicle = $? AND time_micros >= $? UNION
+			SELECT id FROM parking_stay WHERE `+column+` = $? AND `+column+` <> '' AND time_micros >= $?)`, vehicle, from, mark, from)
+	}
 	rest, args, err := f.page(ctx, t.db, &stayTable, "time_micros", p)
 	if err != nil {
 		return nil, err

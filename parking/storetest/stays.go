@@ -58,7 +58,7 @@ var stayTests = []test{
 			}
 		}
 		e.At = e.At.Truncate(time.Microsecond)
-		for vehicle, want := range map[string][]parking.LaneEvent{"AB1": {late, e}, "tag:T1": {tag}, "ticket:K1": {ticket}, "XX": nil} {
+		for vehicle, want := range map[string][]parking.LaneEvent{"AB1": {late, e}, "tag:T1": {e, tag}, "ticket:K1": {e, ticket}, "XX": nil, "": nil} {
 			view(t, s, func(tx parking.Tx) error {
 				got, err := tx.LaneEvents(ctx, "P", vehicle, later(-5), later(4))
 				if fmt.Sprint(got) != fmt.Sprint(want) {

@@ -186,7 +186,10 @@ CREATE TABLE parking_lane_event (
     ticket              parking_text NOT NULL,
     source              text         NOT NULL
 );
-CREATE INDEX parking_lane_event_vehicle ON parking_lane_event (car_park, vehicle, at_micros, id);
+-- An event is found by each mark that it carries.
+CREATE INDEX parking_lane_event_plate ON parking_lane_event (car_park, plate, at_micros, id) WHERE plate <> '';
+CREATE INDEX parking_lane_event_tag ON parking_lane_event (car_park, tag, at_micros, id) WHERE tag <> '';
+CREATE INDEX parking_lane_event_ticket ON parking_lane_event (car_park, ticket, at_micros, id) WHERE ticket <> '';
 
 -- time_micros is the entry, or the exit where the entry is not known.
 CREATE TABLE parking_stay (
@@ -222,6 +225,9 @@ CREATE TABLE parking_stay (
     details           bytea        NOT NULL
 );
 CREATE INDEX parking_stay_vehicle ON parking_stay (vehicle, time_micros, id);
+CREATE INDEX parking_stay_plate ON parking_stay (plate, time_micros, id) WHERE plate <> '';
+CREATE INDEX parking_stay_tag ON parking_stay (tag, time_micros, id) WHERE tag <> '';
+CREATE INDEX parking_stay_ticket ON parking_stay (ticket, time_micros, id) WHERE ticket <> '';
 CREATE INDEX parking_stay_time ON parking_stay (car_park, time_micros, id);
 CREATE INDEX parking_stay_allocation ON parking_stay (allocation, time_micros, id) WHERE allocation <> '';
 
