@@ -145,6 +145,10 @@ func count(c ClassCount, b *parking.Bay, free bool) ClassCount {
 	if !b.Accessible && b.Pool == "" {
 		c.General++
 		c.GeneralFree += one
+		if b.EV {
+			c.GeneralEV++
+			c.GeneralEVFree += one
+		}
 	}
 	return c
 }

@@ -272,9 +272,11 @@ type Counts struct {
 // ClassCount counts bays. A bay is free if no allocation holds it and its
 // machine serves. General are those neither accessible nor in a pool.
 type ClassCount struct {
-	Total, Free                int
-	General, GeneralFree       int
-	EV, EVFree                 int
+	Total, Free          int
+	General, GeneralFree int
+	EV, EVFree           int
+	// GeneralEV are general bays with a charger.
+	GeneralEV, GeneralEVFree   int
 	Accessible, AccessibleFree int
 	InPool, InPoolFree         int
 }
