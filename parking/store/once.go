@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -99,9 +100,13 @@ func onceArgs(o *parking.Once, a *parking.Answer, allocation string, at int64) [
 func keep(ctx context.Context, db database.Session, args []any) error {
 	_, err := db.Exec(ctx, onceInsert, args...)
 	if database.IsDuplicate(err) {
-		return fmt.Errorf("%w: the same request had its effect meanwhile: %w", database.ErrRetry, err)
+		return errSameKey(err)
 	}
 	return err
+}
+
+func errSameKey(err error) error {
+	return errors.Join(fmt.Errorf("%w: the same request had its effect meanwhile", database.ErrRetry), err)
 }
 
 // maxBody bounds a kept answer.

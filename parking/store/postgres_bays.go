@@ -3,7 +3,403 @@ package store
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"freeflow/internal/database"
+	"freeflow/parking"
 )
 
-func (s *Store) claimPostgres(ctx context.Context, r *claimRun) error { return errors.ErrUnsupported }
-func (s *Store) departPostgres(ctx context.Context, r *departRun) error { return errors.ErrUnsupported }
+// A batch on PostgreSQL is one transaction of two round trips, each of a few
+// statements over sets of rows: the first finds out who has won, the second
+// writes what follows and commits.
+
+var (
+	// pgClaim gives bays in the order of its rows, which are sorted by bay, so
+	// that no two batches wait for each other in a ring. Requests that had
+	// their effect are left out. A bay that another transaction is about to
+	// take or to give back is waited for.
+	pgClaim = `INSERT INTO parking_allocation (` + allocationTable.list + `) SELECT ` + allocationTable.list + `
+		FROM unnest(` + pgArrays(1, allocationArgs(&parking.Allocation{})) + `, ` + pgArrays(len(allocationTable.columns)+1, []any{"", ""}) + `)
+			WITH ORDINALITY AS u (` + allocationTable.list + `, scope, request_key, n)
+		WHERE NOT EXISTS (SELECT 1 FROM parking_once o WHERE o.scope = u.scope AND o.request_key = u.request_key)
+		ORDER BY n ON CONFLICT DO NOTHING RETURNING id`
+	pgCommands = `INSERT INTO parking_command (` + commandTable.list + `) SELECT * FROM unnest(` + pgArrays(1, commandArgs(&parking.Command{})) + `)`
+)
+
+const (
+	pgKept = `SELECT ` + onceColumns + ` FROM unnest($1::text[], $2::text[]) AS u (scope, request_key)
+		CROSS JOIN LATERAL (SELECT * FROM parking_once p WHERE p.scope = u.scope AND p.request_key = u.request_key OFFSET 0) AS o`
+	pgKeep = `INSERT INTO parking_once (scope, request_key, fingerprint, status, body, location, allocation, at_micros)
+		SELECT * FROM unnest($1::text[], $2::text[], $3::bytea[], $4::bigint[], $5::bytea[], $6::text[], $7::text[], $8::bigint[])`
+	// pgClaimed moves the beginnings of intervals behind the ends of those
+	// before, which are all committed by now since the bays are ours, and
+	// writes the history.
+	pgClaimed = `WITH u AS (SELECT * FROM unnest($1::text[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::text[])
+			AS u (id, assigned, car_park, bay, decided_by, reason)),
+		late AS (UPDATE parking_allocation a SET since_micros = l.m, assigned_micros = l.m
+			FROM (SELECT u.id, greatest(
+					(SELECT max(e.ended_micros) FROM parking_allocation e WHERE e.car_park = u.car_park AND e.bay = u.bay AND e.ended_micros <> 0),
+					(SELECT max(h.to_micros) FROM parking_hold h WHERE h.car_park = u.car_park AND h.bay = u.bay)) AS m, u.assigned FROM u OFFSET 0) AS l
+			WHERE l.m > l.assigned AND a.id = l.id RETURNING a.id, a.since_micros)
+		INSERT INTO parking_allocation_event (` + eventColumns + `)
+		SELECT u.id, 1, coalesce(late.since_micros, u.assigned), '', 'assigned', u.bay, u.decided_by, u.reason FROM u LEFT JOIN late ON late.id = u.id`
+	pgChanged = `INSERT INTO parking_change (allocation) SELECT * FROM unnest($1::text[])`
+	pgKnown   = `SELECT id FROM parking_allocation WHERE id = ANY($1::text[])`
+	pgEnded   = `WITH u AS (SELECT * FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[])
+			AS u (id, revision, ended, from_state, state, bay, decided_by, reason)),
+		gone AS (UPDATE parking_allocation a SET state = u.state, revision = u.revision, ended_micros = u.ended, decided_by = u.decided_by, reason = u.reason
+			FROM u WHERE a.id = u.id)
+		INSERT INTO parking_allocation_event (` + eventColumns + `)
+		SELECT id, revision, ended, from_state, state, bay, decided_by, reason FROM u`
+)
+
+// pgLocked reads allocations and keeps them from others, in order of id.
+var pgLocked = `SELECT ` + allocationTable.list + ` FROM parking_allocation WHERE id = ANY($1::text[]) ORDER BY id FOR UPDATE`
+
+// pgArrays are the parameters of an unnest, typed by a row of them.
+func pgArrays(from int, row []any) string {
+	var b strings.Builder
+	for i, value := range row {
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		fmt.Fprintf(&b, "$%d::", from+i)
+		switch value.(type) {
+		case string:
+			b.WriteString("text[]")
+		case int64:
+			b.WriteString("bigint[]")
+		case bool:
+			b.WriteString("boolean[]")
+		default:
+			b.WriteString("bytea[]")
+		}
+	}
+	return b.String()
+}
+
+// transpose turns rows into one array a column, typed by the first row.
+func transpose(rows [][]any) []any {
+	columns := make([]any, len(rows[0]))
+	for j := range columns {
+		switch rows[0][j].(type) {
+		case string:
+			columns[j] = column[string](rows, j)
+		case int64:
+			columns[j] = column[int64](rows, j)
+		case bool:
+			columns[j] = column[bool](rows, j)
+		default:
+			columns[j] = column[[]byte](rows, j)
+		}
+	}
+	return columns
+}
+
+func column[T any](rows [][]any, j int) []T {
+	values := make([]T, len(rows))
+	for i := range rows {
+		values[i], _ = rows[i][j].(T)
+	}
+	return values
+}
+
+// pipeline is one round trip: statements, and what reads their results.
+type pipeline struct {
+	batch pgx.Batch
+	reads []func(database.Rows) error
+	// commits says that the last statement is COMMIT.
+	commits bool
+}
+
+// commit queues the end of the transaction.
+func (p *pipeline) commit() {
+	p.add(nil, "COMMIT")
+	p.commits = true
+}
+
+// add queues a statement; read is called for each row, nil where there are
+// none.
+func (p *pipeline) add(read func(database.Rows) error, query string, args ...any) {
+	p.batch.Queue(query, database.EncodeArgs(args)...)
+	p.reads = append(p.reads, read)
+}
+
+// rows queues a statement over rows; none if there are none.
+func (p *pipeline) rows(query string, rows [][]any) {
+	if len(rows) > 0 {
+		p.add(nil, query, transpose(rows)...)
+	}
+}
+
+// run sends the statements and reads all results. Where the last is COMMIT, it
+// has committed if there is no error.
+func (p *pipeline) run(ctx context.Context, conn *pgx.Conn) error {
+	results := conn.SendBatch(ctx, &p.batch)
+	err := p.read(results)
+	// After a failure Close only repeats it.
+	if end := results.Close(); err == nil {
+		err = end
+	}
+	return err
+}
+
+func (p *pipeline) read(results pgx.BatchResults) error {
+	for i, read := range p.reads {
+		if read == nil {
+			tag, err := results.Exec()
+			if err != nil {
+				return err
+			}
+			if p.commits && i == len(p.reads)-1 && tag.String() != "COMMIT" {
+				return fmt.Errorf("the commit was answered with %s: nothing was written", tag)
+			}
+			continue
+		}
+		found, err := results.Query()
+		if err != nil {
+			return err
+		}
+		if err := readRows(database.PostgresRows(found), read); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func readRows(r database.Rows, read func(database.Rows) error) error {
+	defer r.Close()
+	for r.Next() {
+		if err := read(r); err != nil {
+			return err
+		}
+	}
+	return r.Err()
+}
+
+// keys are the Onces of a batch, for pgKept.
+func keys[T any](items []T, through []int, once func(*T) *parking.Once) (scopes, names []string) {
+	for _, i := range through {
+		if o := once(&items[i]); o != nil {
+			scopes, names = append(scopes, o.Scope), append(names, o.Key)
+		}
+	}
+	return scopes, names
+}
+
+// find queues the search for answers kept.
+func (p *pipeline) find(scopes, names []string, found map[onceKey]*kept) {
+	if len(names) == 0 {
+		return
+	}
+	p.add(func(r database.Rows) error {
+		k, err := scanKept(r)
+		found[k.key] = &k
+		return err
+	}, pgKept, scopes, names)
+}
+
+// againIfDuplicate has a batch run again that met another process with the same
+// key: that one's answer is there now.
+func againIfDuplicate(err error) error {
+	var refused *pgconn.PgError
+	if errors.As(err, &refused) && refused.Code == "23505" && refused.ConstraintName == "parking_once_pkey" {
+		return errSameKey(err)
+	}
+	return err
+}
+
+func (s *Store) claimPostgres(ctx context.Context, r *claimRun) error {
+	order := slices.Clone(r.through)
+	slices.SortStableFunc(order, func(i, j int) int {
+		a, b := &r.claims[i].Allocation, &r.claims[j].Allocation
+		if c := strings.Compare(a.CarPark, b.CarPark); c != 0 {
+			return c
+		}
+		return strings.Compare(a.Bay, b.Bay)
+	})
+	return s.db.Postgres(ctx, func(conn *pgx.Conn) error {
+		won, found, err := r.contend(ctx, conn, order)
+		if err != nil {
+			return err
+		}
+		return r.settle(ctx, conn, won, found)
+	})
+}
+
+// contend is the first round trip: it gives bays to those who can have them,
+// and finds the answers kept for those who were here before.
+func (r *claimRun) contend(ctx context.Context, conn *pgx.Conn, order []int) (won map[string]bool, found map[onceKey]*kept, err error) {
+	won, found = make(map[string]bool, len(order)), map[onceKey]*kept{}
+	rows := make([][]any, len(order))
+	for n, i := range order {
+		c := &r.claims[i]
+		scope, key := "", ""
+		if c.Once != nil {
+			scope, key = c.Once.Scope, c.Once.Key
+		}
+		rows[n] = append(allocationArgs(&c.Allocation), scope, key)
+	}
+	var p pipeline
+	p.add(nil, "BEGIN")
+	p.add(func(row database.Rows) error {
+		var id string
+		err := row.Scan(&id)
+		won[id] = true
+		return err
+	}, pgClaim, transpose(rows)...)
+	// Looked for after the bays were given: an answer that was not there
+	// before, of another process, is seen now.
+	scopes, names := keys(r.claims, order, func(c *parking.Claim) *parking.Once { return c.Once })
+	p.find(scopes, names, found)
+	return won, found, p.run(ctx, conn)
+}
+
+// settle is the second round trip: it writes what follows and commits.
+func (r *claimRun) settle(ctx context.Context, conn *pgx.Conn, won map[string]bool, found map[onceKey]*kept) error {
+	var (
+		p                                  pipeline
+		claimed, commands, answers, change [][]any
+		lost                               []int
+	)
+	known := map[string]bool{}
+	for _, i := range r.through {
+		c := &r.claims[i]
+		a := &c.Allocation
+		var k *kept
+		if c.Once != nil {
+			k = found[keyOf(c.Once)]
+		}
+		switch {
+		case k != nil && won[a.ID]:
+			return errSameKey(nil)
+		case k != nil:
+			r.replay(i, k)
+			continue
+		case !won[a.ID]:
+			lost = append(lost, i)
+			continue
+		}
+		r.won(i)
+		claimed = append(claimed, []any{a.ID, micros(a.AssignedAt), a.CarPark, a.Bay, a.By, a.Reason})
+		change = append(change, []any{a.ID})
+		if c.Command != nil {
+			commands = append(commands, commandArgs(c.Command))
+		}
+		if c.Once != nil {
+			answers = append(answers, onceArgs(c.Once, &c.Answer, a.ID, r.at))
+		}
+	}
+	p.rows(pgClaimed, claimed)
+	p.rows(pgChanged, change)
+	p.rows(pgCommands, commands)
+	p.answers(answers)
+	if len(lost) > 0 {
+		p.add(func(row database.Rows) error {
+			var id string
+			err := row.Scan(&id)
+			known[id] = true
+			return err
+		}, pgKnown, r.ids(lost))
+	}
+	p.commit()
+	if err := p.run(ctx, conn); err != nil {
+		return againIfDuplicate(err)
+	}
+	for _, i := range lost {
+		r.lost(i, known[r.claims[i].Allocation.ID])
+	}
+	return nil
+}
+
+// ids are the allocations of some of the claims.
+func (r *claimRun) ids(positions []int) []string {
+	ids := make([]string, len(positions))
+	for n, i := range positions {
+		ids[n] = r.claims[i].Allocation.ID
+	}
+	return ids
+}
+
+// answers queues the keeping of answers, in order of key.
+func (p *pipeline) answers(rows [][]any) {
+	slices.SortFunc(rows, func(a, b []any) int {
+		if c := strings.Compare(a[0].(string), b[0].(string)); c != 0 {
+			return c
+		}
+		return strings.Compare(a[1].(string), b[1].(string))
+	})
+	p.rows(pgKeep, rows)
+}
+
+func (s *Store) departPostgres(ctx context.Context, r *departRun) error {
+	return s.db.Postgres(ctx, func(conn *pgx.Conn) error {
+		standing, found, err := r.hold(ctx, conn)
+		if err != nil {
+			return err
+		}
+		return r.settle(ctx, conn, standing, found)
+	})
+}
+
+// hold is the first round trip: it keeps the allocations from others, and finds
+// the answers kept for those who were here before.
+func (r *departRun) hold(ctx context.Context, conn *pgx.Conn) (standing map[string]*allocationRow, found map[onceKey]*kept, err error) {
+	standing, found = make(map[string]*allocationRow, len(r.through)), map[onceKey]*kept{}
+	ids := make([]string, len(r.through))
+	for n, i := range r.through {
+		ids[n] = r.departures[i].Allocation
+	}
+	var p pipeline
+	p.add(nil, "BEGIN")
+	p.add(func(row database.Rows) error {
+		a, err := scanAllocation(row)
+		standing[a.ID] = &a
+		return err
+	}, pgLocked, ids)
+	// Looked for after the rows were had: whoever had them before has
+	// committed its answers.
+	scopes, names := keys(r.departures, r.through, func(d *parking.Departure) *parking.Once { return d.Once })
+	p.find(scopes, names, found)
+	return standing, found, p.run(ctx, conn)
+}
+
+// settle is the second round trip: it ends what may end, and commits.
+func (r *departRun) settle(ctx context.Context, conn *pgx.Conn, standing map[string]*allocationRow, found map[onceKey]*kept) error {
+	var (
+		p                      pipeline
+		ended, answers, change [][]any
+	)
+	for _, i := range r.through {
+		d := &r.departures[i]
+		now := standing[d.Allocation]
+		if d.Once != nil {
+			if k := found[keyOf(d.Once)]; k != nil {
+				r.replay(i, k, now)
+				continue
+			}
+		}
+		from, done := r.judge(i, now)
+		if !done {
+			continue
+		}
+		a := &now.Allocation
+		ended = append(ended, []any{a.ID, a.Revision, micros(a.EndedAt), string(from), string(a.State), a.Bay, a.By, a.Reason})
+		if !isBlock(a, from) {
+			change = append(change, []any{a.ID})
+		}
+		if d.Once != nil {
+			answers = append(answers, onceArgs(d.Once, &d.Answer, a.ID, r.at))
+		}
+	}
+	p.rows(pgEnded, ended)
+	p.rows(pgChanged, change)
+	p.answers(answers)
+	p.commit()
+	return againIfDuplicate(p.run(ctx, conn))
+}
