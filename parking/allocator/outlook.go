@@ -122,7 +122,12 @@ func Look(v *View, f *Forecast, standing []Standing) *Outlook {
 }
 
 // chance is the standard normal distribution.
-func chance(z float64) float64 { return 0.5 * math.Erfc(-z/math.Sqrt2) }
+func chance(z float64) float64 {
+	if z < -6 {
+		return 0
+	}
+	return 0.5 * math.Erfc(-z/math.Sqrt2)
+}
 
 // hold is what keeping a bay of the grade for that long costs others.
 func (o *Outlook) hold(grade int, stay time.Duration) mechanism.Millis {

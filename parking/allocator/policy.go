@@ -17,6 +17,8 @@ type Policy interface {
 	// Choose ranks the bays for the request. Each policy gives every free bay
 	// that fits.
 	Choose(r Request, v *View) Decision
+	// Foresees reports whether View.Outlook matters to it.
+	Foresees() bool
 }
 
 // The names of the policies. Random and Nearest are what Freeflow is measured
@@ -60,6 +62,7 @@ type weighed struct {
 }
 
 func (p weighed) Name() string                       { return p.name }
+func (p weighed) Foresees() bool                     { return true }
 func (p weighed) Choose(r Request, v *View) Decision { return p.weights.Choose(r, v) }
 
 type plain struct {
@@ -67,7 +70,8 @@ type plain struct {
 	rand *rand.Rand
 }
 
-func (p plain) Name() string { return p.name }
+func (p plain) Name() string   { return p.name }
+func (p plain) Foresees() bool { return false }
 
 func (p plain) Choose(r Request, v *View) Decision {
 	c := Standard().chooser(r, v)

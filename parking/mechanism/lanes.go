@@ -78,7 +78,7 @@ func (l *lanes) aside(car, tier int) (int, bool) {
 			continue
 		}
 		for bay := first + l.machine.Depth - 1; bay >= first; bay-- {
-			if !l.open(bay) {
+			if !l.open(bay) || l.promised[bay] {
 				continue
 			}
 			if t, _ := l.carry(car, bay, tier); !found || t < bestTime {
@@ -194,6 +194,7 @@ func (l *lanes) Apply(op Operation) (Estimate, error) {
 	switch op.Kind {
 	case parking.Store:
 		l.put(op.Bay, true)
+		l.promised[op.Bay] = false
 	case parking.Fetch:
 		l.put(op.Bay, false)
 	case parking.Relocate:
@@ -308,7 +309,7 @@ func (l *lanes) forward(weight Weight) (Operation, int64) {
 			for b := other + depth - 1; b >= other; b-- {
 				if l.occupied[b] {
 					sooner = sooner || weight(b) > weight(car)
-				} else if to == nobody && l.open(b) {
+				} else if to == nobody && l.open(b) && !l.promised[b] {
 					to = b
 				}
 			}

@@ -200,6 +200,35 @@ func TestIdle(t *testing.T) {
 	}
 }
 
+// TestPromised: the place that a car is under way to is not given to one that
+// makes way.
+func TestPromised(t *testing.T) {
+	m := model(t, shuttle(1, 3, 2, 1))
+	slots := mechanism.Slots(m.Machine())
+	at := func(column, depth int) int { return slices.Index(slots, parking.Slot{Column: column, Depth: depth}) }
+	for _, b := range []int{at(0, 1), at(0, 0)} {
+		if _, err := m.Apply(mechanism.Operation{Kind: parking.Store, Bay: b}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	e, err := mechanism.FetchTime(m, at(0, 1))
+	if err != nil || e.Relocations[0].Bay != at(1, 1) {
+		t.Fatalf("%+v %v", e, err)
+	}
+	if err := m.SetPromised(at(1, 1), true); err != nil {
+		t.Fatal(err)
+	}
+	if e, err = mechanism.FetchTime(m, at(0, 1)); err != nil || e.Relocations[0].Bay != at(2, 1) {
+		t.Errorf("%+v %v: want the next lane", e, err)
+	}
+	if _, err := m.Estimate(mechanism.Operation{Kind: parking.Relocate, Bay: at(1, 1), From: at(0, 0)}); !errors.Is(err, mechanism.ErrOccupied) {
+		t.Errorf("relocating there: %v", err)
+	}
+	if _, err := m.Apply(mechanism.Operation{Kind: parking.Store, Bay: at(1, 1)}); err != nil {
+		t.Errorf("storing there: %v", err)
+	}
+}
+
 // drawTiming draws fast machines, so that stepping through milliseconds is
 // quick, with speeds that divide nothing evenly.
 func drawTiming(t *rapid.T) parking.Timing {

@@ -97,6 +97,10 @@ type Model interface {
 	// SetOccupied puts the bay's state as an inventory says it, whatever the
 	// machine could have done itself.
 	SetOccupied(bay int, occupied bool) error
+	// SetPromised says that a car is under way to the free bay: no other car is
+	// moved there to make way. Storing a car there ends it. It is no part of the
+	// encoded state.
+	SetPromised(bay int, promised bool) error
 	// SetLiftsOut says how many lifts are out of service: the last ones. A rack
 	// without its lifts still serves the gate's level.
 	SetLiftsOut(lifts int)
@@ -156,6 +160,7 @@ type floor struct {
 	machine  parking.Machine
 	slots    []parking.Slot
 	occupied []bool
+	promised []bool
 	cars     int
 	liftsOut int
 
@@ -164,7 +169,7 @@ type floor struct {
 
 func newFloor(m parking.Machine) floor {
 	f := floor{machine: m, slots: Slots(m)}
-	f.occupied = make([]bool, len(f.slots))
+	f.occupied, f.promised = make([]bool, len(f.slots)), make([]bool, len(f.slots))
 	f.gate, f.user = Millis(m.Timing.GateSeconds)*1000, Millis(m.Timing.UserSeconds)*1000
 	f.transfer = Millis(m.Timing.TransferSeconds) * 1000
 	f.pitch = f.along(1)
@@ -203,6 +208,14 @@ func (f *floor) SetOccupied(bay int, occupied bool) error {
 	return nil
 }
 
+func (f *floor) SetPromised(bay int, promised bool) error {
+	if bay < 0 || bay >= len(f.promised) {
+		return fmt.Errorf("machine %q, bay %d: %w", f.machine.ID, bay, ErrBay)
+	}
+	f.promised[bay] = promised
+	return nil
+}
+
 func (f *floor) put(bay int, occupied bool) {
 	if f.occupied[bay] == occupied {
 		return
@@ -235,7 +248,7 @@ func (f *floor) check(op Operation) error {
 		if op.From < 0 || op.From >= len(f.slots) {
 			return ErrBay
 		}
-		if f.occupied[op.Bay] {
+		if f.occupied[op.Bay] || f.promised[op.Bay] {
 			return ErrOccupied
 		}
 		if !f.occupied[op.From] {
@@ -252,6 +265,7 @@ func (f *floor) check(op Operation) error {
 func (f *floor) copied() floor {
 	c := *f
 	c.occupied = append([]bool(nil), f.occupied...)
+	c.promised = append([]bool(nil), f.promised...)
 	return c
 }
 

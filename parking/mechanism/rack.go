@@ -120,6 +120,7 @@ func (r *rack) Apply(op Operation) (Estimate, error) {
 	switch op.Kind {
 	case parking.Store:
 		r.put(op.Bay, true)
+		r.promised[op.Bay] = false
 	case parking.Fetch:
 		r.put(op.Bay, false)
 	}

@@ -84,6 +84,7 @@ func (t *tower) Apply(op Operation) (Estimate, error) {
 	switch op.Kind {
 	case parking.Store:
 		t.put(op.Bay, true)
+		t.promised[op.Bay] = false
 	case parking.Fetch:
 		t.put(op.Bay, false)
 	case parking.Relocate:

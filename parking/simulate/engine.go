@@ -27,7 +27,10 @@ const (
 	// idleGain is the least expected saving worth a motion, in milliseconds.
 	idleGain = 2000
 	// outlookFor is how long an outlook is used.
-	outlookFor = 5 * minute
+	outlookFor = 10 * minute
+	// quiet is how many arrivals within the lookahead, in thousandths, are too
+	// few to prepare for.
+	quiet = 50
 )
 
 type kind uint8
@@ -73,9 +76,11 @@ type car struct {
 	arrived, leaves, expected millis
 	requested, promised       millis
 	measured                  bool
-	stored                    bool
-	// wants says that the request came before the car was stored.
-	wants bool
+	// stored says that storing it has begun, inside when its driver is out of the
+	// gate: nobody asks for a car before that. wants says that the driver would
+	// have.
+	stored, wants bool
+	inside        millis
 }
 
 type order struct {
@@ -92,6 +97,9 @@ type machine struct {
 	out    bool
 	report MachineReport
 	ahead  mechanism.Model
+	// soon is what View.SetWait is told, of the instant soonAt.
+	soon   int
+	soonAt millis
 }
 
 type engine struct {
@@ -176,25 +184,39 @@ func (e *engine) run(ctx context.Context) error {
 			e.push(event{at: at, kind: arrive, car: &car{Arrival: a, measured: day >= e.c.Warmup}})
 		}
 		end := e.c.Start.AddDate(0, 0, day+1).Sub(e.c.Start).Milliseconds()
-		e.until(end, end)
+		if day == e.c.Warmup {
+			for m := range e.machine {
+				e.machine[m].report = MachineReport{ID: e.machine[m].report.ID}
+			}
+		}
+		if err := e.until(end, end); err != nil {
+			return err
+		}
 	}
 	// Those who stand at the end of the last day are seen out, so that each car
 	// that was stored is fetched once; nobody new comes.
 	end := e.now
-	e.until(end+14*dayMs, end)
+	if err := e.until(end+14*dayMs, end); err != nil {
+		return err
+	}
 	e.r.Inside = e.inside
+	for m := range e.machine {
+		e.r.Machines = append(e.r.Machines, e.machine[m].report)
+	}
 	return nil
 }
 
 // until handles what happens before the instant. After the last measured day,
 // end, what would repeat itself for ever is let go.
-func (e *engine) until(stop, end millis) {
+func (e *engine) until(stop, end millis) error {
 	for len(e.queue) > 0 && e.queue[0].at < stop {
 		v := heap.Pop(&e.queue).(event)
 		e.now = v.at
 		switch v.kind {
 		case arrive:
-			e.arrive(v.car)
+			if err := e.arrive(v.car); err != nil {
+				return err
+			}
 		case request:
 			e.request(v.car)
 		case gone:
@@ -233,6 +255,7 @@ func (e *engine) until(stop, end millis) {
 		}
 	}
 	e.now = max(e.now, min(stop, end))
+	return nil
 }
 
 func (e *engine) measuredFrom() millis {
@@ -246,11 +269,11 @@ func (e *engine) exponential(mean millis) millis {
 // look renews the outlook and the time of the view.
 func (e *engine) look() {
 	e.view.At = e.instant(e.now)
-	if e.now-e.looked < outlookFor && e.view.Outlook != nil {
+	e.learns.Advance(e.view.At)
+	if !e.policy.Foresees() || e.now-e.looked < outlookFor && e.view.Outlook != nil {
 		return
 	}
 	e.looked = e.now
-	e.learns.Advance(e.view.At)
 	var standing []allocator.Standing
 	for i, c := range e.inBay {
 		if c == nil {
@@ -263,12 +286,9 @@ func (e *engine) look() {
 		standing = append(standing, s)
 	}
 	e.view.Outlook = allocator.Look(e.view, e.learns, standing)
-	for m := range e.machine {
-		e.wait(m)
-	}
 }
 
-func (e *engine) arrive(c *car) {
+func (e *engine) arrive(c *car) error {
 	c.arrived = e.now
 	c.leaves = e.now + c.Stay.Milliseconds()
 	if c.Expected > 0 {
@@ -291,7 +311,7 @@ func (e *engine) arrive(c *car) {
 		}
 	}
 	if d.Verdict != allocator.Found {
-		return
+		return nil
 	}
 	c.bay = d.Ranked[0]
 	e.inBay[c.bay] = c
@@ -302,11 +322,16 @@ func (e *engine) arrive(c *car) {
 	if m < 0 {
 		c.stored = true
 		e.push(event{at: max(c.leaves, e.now), kind: request, car: c})
-		return
+		return nil
 	}
-	e.machine[m].queue = append(e.machine[m].queue, order{parking.Store, c, own})
+	mc := &e.machine[m]
+	mc.queue = append(mc.queue, order{parking.Store, c, own})
+	if err := mc.model.SetPromised(own, true); err != nil {
+		return err
+	}
 	e.push(event{at: max(c.leaves, e.now), kind: request, car: c})
 	e.start(m)
+	return nil
 }
 
 func (e *engine) request(c *car) {
@@ -317,6 +342,10 @@ func (e *engine) request(c *car) {
 	}
 	if !c.stored {
 		c.wants = true
+		return
+	}
+	if e.now < c.inside {
+		e.push(event{at: c.inside, kind: request, car: c})
 		return
 	}
 	c.requested = e.now

@@ -89,7 +89,7 @@ func (e *engine) began(m int, o order, after millis) {
 	at := e.now + after
 	if o.kind == parking.Store {
 		mc.report.Stored++
-		c.stored = true
+		c.stored, c.inside = true, at+user
 		if c.measured {
 			e.r.Entry.record(at - c.arrived)
 			h := e.hour(c.arrived)
@@ -97,10 +97,8 @@ func (e *engine) began(m int, o order, after millis) {
 			h.entrySum += at - c.arrived
 		}
 		if c.wants {
-			// The driver wants the car before it was stored: it is asked for as
-			// soon as it can be.
 			c.wants = false
-			e.push(event{at: at + user, kind: request, car: c})
+			e.push(event{at: c.inside, kind: request, car: c})
 		}
 		return
 	}
@@ -173,13 +171,17 @@ func (e *engine) queued(m int) millis {
 
 // wait tells the view how long the machine is busy and what is expected of it.
 func (e *engine) wait(m int) {
-	soon := 0.0
-	for _, bay := range e.byOwn[m] {
-		if bay >= 0 && e.inBay[bay] != nil {
-			soon += e.probability(e.inBay[bay])
+	mc := &e.machine[m]
+	if e.policy.Foresees() && (mc.soonAt == 0 || e.now-mc.soonAt >= minute) {
+		soon := 0.0
+		for _, bay := range e.byOwn[m] {
+			if bay >= 0 && e.inBay[bay] != nil {
+				soon += e.probability(e.inBay[bay])
+			}
 		}
+		mc.soon, mc.soonAt = int(soon*1000), e.now
 	}
-	e.view.SetWait(m, mechanism.Millis(e.waiting(m)), int(soon*1000))
+	e.view.SetWait(m, mechanism.Millis(e.waiting(m)), mc.soon)
 }
 
 // refresh tells the view all about the machine.
@@ -210,6 +212,10 @@ func (e *engine) rest(m int) {
 			return
 		}
 	}
+	e.learns.Advance(e.instant(e.now))
+	if mc.model.Cars() == 0 && e.expected() < quiet {
+		return
+	}
 	weights := make([]int, mc.model.Bays())
 	for own, bay := range e.byOwn[m] {
 		if bay >= 0 && e.inBay[bay] != nil {
@@ -238,12 +244,18 @@ func (e *engine) rest(m int) {
 	e.refresh(m)
 }
 
+// expected is how many arrivals are expected within the lookahead, in
+// thousandths.
+func (e *engine) expected() float64 {
+	return e.learns.Rate(e.instant(e.now)) * float64(lookahead) / float64(hourMs) * 1000
+}
+
 // expect spreads the arrivals expected within the lookahead over the bays that
 // the policy prefers now: half to the first, a quarter to the second, and so on.
 // Random, which prefers none, spreads them evenly.
 func (e *engine) expect(m int, weights []int) {
-	rate := e.learns.Rate(e.view.At) * float64(lookahead) / float64(hourMs) * 1000
-	if rate < 1 {
+	rate := e.expected()
+	if rate < quiet {
 		return
 	}
 	d := e.policy.Choose(allocator.Request{Vehicle: e.usual(), Stay: e.learns.Stay(e.view.At)}, e.view)

@@ -15,10 +15,12 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"time"
 
 	"freeflow/parking"
 	"freeflow/parking/allocator"
+	"golang.org/x/sync/errgroup"
 )
 
 // Arrival is one vehicle of a demand.
@@ -107,28 +109,37 @@ func Run(ctx context.Context, c Config) (Report, error) {
 	return e.r, nil
 }
 
-// Compare runs the policies one after the other on the same demand, for each of
-// the seeds. The reports are in the order of the policies, those of all seeds in
-// one, with the seeds apart in Seeds.
+// Compare runs the policies on the same demand, for each of the seeds, as many
+// runs at once as there are processors: the demand must bear that. The reports
+// are in the order of the policies, those of all seeds in one, with the seeds
+// apart in Seeds.
 func Compare(ctx context.Context, c Config, policies []string, seeds []uint64) ([]Report, error) {
-	var reports []Report
-	for _, name := range policies {
-		c.Policy, c.Custom = name, nil
-		var all Report
-		for i, seed := range seeds {
-			c.Seed = seed
-			r, err := Run(ctx, c)
-			if err != nil {
-				return nil, err
-			}
-			if i == 0 {
-				all = r
-				all.Seeds = []Report{r}
-				continue
-			}
-			all.add(r)
+	if len(policies) == 0 || len(seeds) == 0 {
+		return nil, fmt.Errorf("comparing: policies and seeds are needed")
+	}
+	runs := make([]Report, len(policies)*len(seeds))
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(runtime.GOMAXPROCS(0))
+	for i := range runs {
+		one := c
+		one.Policy, one.Custom, one.Seed = policies[i/len(seeds)], nil, seeds[i%len(seeds)]
+		group.Go(func() (err error) {
+			runs[i], err = Run(ctx, one)
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
+	reports := make([]Report, len(policies))
+	for i := range runs {
+		all := &reports[i/len(seeds)]
+		if i%len(seeds) == 0 {
+			*all = runs[i]
+			all.Seeds = []Report{runs[i]}
+		} else {
+			all.add(runs[i])
 		}
-		reports = append(reports, all)
 	}
 	return reports, nil
 }
