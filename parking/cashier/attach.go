@@ -18,18 +18,12 @@ func (c *Cashier) named(ctx context.Context, tx parking.Tx, id, carPark, mark st
 		return id, nil
 	}
 	best := parking.Stay{}
-	for _, n := range markNames(mark) {
-		list, err := tx.Stays(ctx, carPark, n, parking.Page{Limit: pageSize, From: c.p.Clock.Now().Add(-lookBack)})
+	for st, err := range c.staysOf(ctx, tx, carPark, mark, lookBack) {
 		if err != nil {
-			return "", fmt.Errorf("listing a vehicle's stays: %w", err)
+			return "", err
 		}
-		for _, st := range list {
-			if slices.Contains(st.Flags, Superseded) || st.Plate != mark && st.Ticket != mark {
-				continue
-			}
-			if best.ID == "" || best.State != parking.Open || st.State == parking.Open {
-				best = st
-			}
+		if best.ID == "" || best.State != parking.Open || st.State == parking.Open {
+			best = st
 		}
 	}
 	if best.ID == "" {

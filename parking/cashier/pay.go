@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"regexp"
 	"slices"
 	"strings"
@@ -75,27 +76,46 @@ func (c *Cashier) dueStay(ctx context.Context, tx parking.Tx, carPark, mark stri
 	return c.olderDue(ctx, tx, s, mark)
 }
 
-// olderDue looks for stays before the window that were left unpaid.
+// olderDue looks for stays that were left unpaid before the window.
 func (c *Cashier) olderDue(ctx context.Context, tx parking.Tx, s *scope, mark string) (parking.Stay, int64, error) {
-	for _, n := range markNames(mark) {
-		p := parking.Page{Limit: pageSize, From: s.now.Add(-lookFar)}
-		for range maxPages {
-			list, err := tx.Stays(ctx, s.site.ID, n, p)
-			if err != nil {
-				return parking.Stay{}, 0, fmt.Errorf("listing a vehicle's stays: %w", err)
-			}
-			for _, st := range list {
-				if st.State == parking.Closed && st.Means == parking.PaysTicket && st.AmountCents > st.PaidCents && (st.Plate == mark || st.Ticket == mark) {
-					return st, st.AmountCents - st.PaidCents, nil
-				}
-			}
-			if len(list) < p.Limit {
-				break
-			}
-			p.After = list[len(list)-1].ID
+	for st, err := range c.staysOf(ctx, tx, s.site.ID, mark, lookFar) {
+		if err != nil {
+			return st, 0, err
+		}
+		if st.State == parking.Closed && st.Means == parking.PaysTicket && st.AmountCents > st.PaidCents {
+			return st, st.AmountCents - st.PaidCents, nil
 		}
 	}
 	return parking.Stay{}, 0, errNothingDue(s.site.ID)
+}
+
+// staysOf goes over the stays of a plate or ticket that began at most back ago,
+// oldest first.
+func (c *Cashier) staysOf(ctx context.Context, tx parking.Tx, carPark, mark string, back time.Duration) iter.Seq2[parking.Stay, error] {
+	return func(yield func(parking.Stay, error) bool) {
+		for _, n := range markNames(mark) {
+			p := parking.Page{Limit: pageSize, From: c.p.Clock.Now().Add(-back)}
+			for range maxPages {
+				list, err := tx.Stays(ctx, carPark, n, p)
+				if err != nil {
+					yield(parking.Stay{}, fmt.Errorf("listing a vehicle's stays: %w", err))
+					return
+				}
+				for _, st := range list {
+					if slices.Contains(st.Flags, Superseded) || st.Plate != mark && st.Ticket != mark {
+						continue
+					}
+					if !yield(st, nil) {
+						return
+					}
+				}
+				if len(list) < p.Limit {
+					break
+				}
+				p.After = list[len(list)-1].ID
+			}
+		}
+	}
 }
 
 // Due says what is to be paid for a plate or ticket. ErrNotFound where nothing
@@ -151,19 +171,16 @@ func (c *Cashier) Pay(ctx context.Context, r PayRequest, keep Keep[Bill]) (Resul
 // paidBefore looks for the payment among the stays of the mark, where the
 // repetition of a payment finds nothing due any more.
 func (c *Cashier) paidBefore(ctx context.Context, tx parking.Tx, r *PayRequest) (stayID string, err error) {
-	for _, n := range markNames(r.Mark) {
-		list, err := tx.Stays(ctx, r.CarPark, n, parking.Page{Limit: pageSize, From: c.p.Clock.Now().Add(-lookBack)})
+	for st, err := range c.staysOf(ctx, tx, r.CarPark, r.Mark, lookFar) {
 		if err != nil {
-			return "", fmt.Errorf("listing a vehicle's stays: %w", err)
+			return "", err
 		}
-		for _, st := range list {
-			rec, err := read(st)
-			if err != nil {
-				return "", err
-			}
-			if p := rec.payment(r.PaymentID); p != nil {
-				return st.ID, p.equals(r)
-			}
+		rec, err := read(st)
+		if err != nil {
+			return "", err
+		}
+		if p := rec.payment(r.PaymentID); p != nil {
+			return st.ID, p.equals(r)
 		}
 	}
 	return "", nil
