@@ -168,6 +168,10 @@ func (c *class) probe(at string) []Finding {
 	}
 	b := &Book{versions: []*version{c.version}, calendar: supposed{dateOf(monday)}}
 	lengths := probeLengths()
+	if c.options.Passes == "best_price" {
+		// Longer never costs less there; caps and failures show by the hour.
+		lengths = slices.DeleteFunc(lengths, func(seconds int64) bool { return seconds%3600 != 0 })
+	}
 	var falls []Stay
 	bound := map[string]bool{}
 	var failed error

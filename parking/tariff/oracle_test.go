@@ -385,8 +385,11 @@ func (o *oracle) best(from, to int64) (int64, error) {
 		for i := range o.r.Passes {
 			s := &o.r.Passes[i]
 			for wall := o.wall(c-1) + 1; wall <= o.wall(c); wall++ {
+				if wall%60 != 0 {
+					continue
+				}
 				local := time.Unix(wall, 0).In(o.zone)
-				if wall%60 != 0 || local.Hour()*60+local.Minute() != int(s.From) {
+				if local.Hour()*60+local.Minute() != int(s.From) {
 					continue
 				}
 				if o.names(s.Days, s.ExcludePublicHoliday, time.Date(local.Year(), local.Month(), local.Day(), 12, 0, 0, 0, time.UTC)) > 0 {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -43,6 +44,14 @@ type Quote struct {
 	// TotalCents is Receipt.TotalCents.
 	TotalCents int64   `json:"-"`
 	Receipt    Receipt `json:"receipt"`
+	// What the price supposes, as it was asked for: it binds only a stay that
+	// has as much.
+	Flags       []string `json:"flags,omitempty"`
+	Validations []string `json:"validations,omitempty"` // codes
+	Passes      []string `json:"passes,omitempty"`      // ids
+	Permit      string   `json:"permit,omitempty"`
+	EVMinutes   int      `json:"ev_minutes,omitzero"`
+	EVWattHours int64    `json:"ev_watt_hours,omitzero"`
 }
 
 // defaultQuoteMinutes holds where a tariff says nothing.
@@ -85,7 +94,14 @@ func (b *Book) quote(q QuoteRequest) (Quote, error) {
 		minutes = defaultQuoteMinutes
 	}
 	second := func(t time.Time) time.Time { return time.Unix(t.Unix(), 0).In(v.zone) }
-	out := Quote{Class: q.Class, From: second(q.From), To: second(q.To), Made: second(q.At), TotalCents: r.TotalCents, Receipt: r}
+	out := Quote{Class: q.Class, From: second(q.From), To: second(q.To), Made: second(q.At), TotalCents: r.TotalCents, Receipt: r,
+		Flags: slices.Clone(q.Flags), Permit: q.Permit, EVMinutes: q.EVMinutes, EVWattHours: q.EVWattHours}
+	for _, v := range q.Validations {
+		out.Validations = append(out.Validations, v.Code)
+	}
+	for _, p := range q.Passes {
+		out.Passes = append(out.Passes, p.ID)
+	}
 	out.Expires = out.Made.Add(time.Duration(minutes) * time.Minute)
 	data, err := json.Marshal(quoteMembers(out), json.Deterministic(true))
 	if err != nil {
@@ -108,18 +124,40 @@ func (q *Quote) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
+// suits tells whether a stay is what the quote supposed: of its class and
+// within reach of its interval, with the flags, validations, passes and permit
+// that made the price.
+func (q *Quote) suits(s *Stay) bool {
+	for _, flag := range q.Flags {
+		if !slices.Contains(s.Flags, flag) {
+			return false
+		}
+	}
+	for _, code := range q.Validations {
+		if !slices.ContainsFunc(s.Validations, func(v Validation) bool { return v.Code == code }) {
+			return false
+		}
+	}
+	for _, id := range q.Passes {
+		if !slices.ContainsFunc(s.Passes, func(p BoughtPass) bool { return p.ID == id }) {
+			return false
+		}
+	}
+	return q.Class == s.Class && (q.Permit == "" || q.Permit == s.Permit) && s.Entry.Before(q.To) && s.Exit.After(q.From)
+}
+
 // rateQuoted prices a stay that came with a quote. If it binds, the part of
 // the stay within the quoted interval costs no more than was quoted, by the
 // version that was quoted, and what lies outside is rated on: the difference
-// between the whole stay and that part. That the quote is one which was given
-// is for the caller to know, who stored it.
+// between the whole stay and that part. Parking and charging are compared each
+// for itself, charging only if there was no more of it than quoted. That the
+// quote is one which was given is for the caller to know, who stored it.
 func (b *Book) rateQuoted(s *Stay) (Receipt, error) {
 	q := s.Quote
 	accepted := s.QuoteAccepted
 	if accepted.IsZero() {
 		accepted = s.Entry
 	}
-	alone := *s
 	var quoted *version
 	for _, v := range b.versions {
 		if v.hash == q.Receipt.Hash {
@@ -132,15 +170,16 @@ func (b *Book) rateQuoted(s *Stay) (Receipt, error) {
 		return Receipt{}, fmt.Errorf("quote %s is of tariff version %.64q with hash %.64q, which is not in this book; load it", q.ID, q.Receipt.TariffVersion, q.Receipt.Hash)
 	case !accepted.Before(q.Expires) || accepted.Unix() < q.Made.Unix():
 		flag = FlagQuoteExpired
-	case q.Class != s.Class || !s.Entry.Before(q.To) || !s.Exit.After(q.From):
+	case !q.suits(s):
 		flag = FlagQuoteOther
 	}
 	if flag != FlagQuoteBinds {
-		r, err := b.rateAlone(&alone)
+		r, err := b.rateAlone(s)
 		r.QuoteID = q.ID
 		r.flag(flag)
 		return r, err
 	}
+	alone := *s
 	alone.Version = quoted.tariff.Version
 	r, err := b.rateAlone(&alone)
 	if err != nil {
@@ -152,7 +191,13 @@ func (b *Book) rateQuoted(s *Stay) (Receipt, error) {
 	}
 	r.QuoteID = q.ID
 	r.flag(FlagQuoteBinds)
-	if over := min(inside.TotalCents-q.TotalCents, r.TotalCents); over > 0 {
+	parking, charging, _ := byPurpose(inside.Lines)
+	_, quotedCharging, quotedFees := byPurpose(q.Receipt.Lines)
+	over := max(0, parking-(q.TotalCents-quotedCharging-quotedFees))
+	if ev := s.EV; ev != nil && ev.WattHours <= q.EVWattHours && chargedMinutes(&inside) <= int64(q.EVMinutes) {
+		over += max(0, charging-quotedCharging)
+	}
+	if over = min(over, r.TotalCents); over > 0 {
 		at := slices.MaxFunc([]time.Time{q.From, s.Entry}, time.Time.Compare)
 		r.Lines = append(r.Lines, Line{Kind: LineQuote, Text: "Quoted " + Cents(q.TotalCents).String() + " until " + q.To.Format(time.RFC3339),
 			From: at.In(quoted.zone), To: q.To.In(quoted.zone), Units: 1, UnitCents: Cents(-over), AmountCents: Cents(-over), Rule: "quote/" + q.ID})
@@ -161,15 +206,52 @@ func (b *Book) rateQuoted(s *Stay) (Receipt, error) {
 	return r, nil
 }
 
+// byPurpose sums lines for parking, for charging, and for the booking.
+func byPurpose(lines []Line) (parking, charging, fees int64) {
+	for _, l := range lines {
+		switch {
+		case strings.HasPrefix(l.Rule, "ev/"):
+			charging += int64(l.AmountCents)
+		case l.Kind == LineReservation || l.Kind == LineNoShow || l.Kind == LineLostTicket:
+			fees += int64(l.AmountCents)
+		default:
+			parking += int64(l.AmountCents)
+		}
+	}
+	return parking, charging, fees
+}
+
+// chargedMinutes gives how long the car was charged, begun minutes whole.
+func chargedMinutes(r *Receipt) int64 {
+	var most int64
+	for _, l := range r.Lines {
+		if l.Kind == LineEVCharge {
+			most = max(most, unitsOf(l.To.Unix()-l.From.Unix(), 1))
+		}
+	}
+	return most
+}
+
 // insideQuote prices the part of a stay within its quote's interval.
 func (b *Book) insideQuote(s Stay) (Receipt, error) {
-	q := s.Quote
-	if s.Entry.Before(q.From) {
-		s.Entry = q.From
+	from, to := s.Quote.From, s.Quote.To
+	clip := func(i Interval) Interval {
+		if i.Start.Before(from) {
+			i.Start = from
+		}
+		if i.End.After(to) {
+			i.End = to
+		}
+		return i
 	}
-	if s.Exit.After(q.To) {
-		s.Exit = q.To
+	visit := clip(Interval{s.Entry, s.Exit})
+	s.Entry, s.Exit = visit.Start, visit.End
+	var earlier []Interval
+	for _, i := range s.Earlier {
+		if i = clip(i); i.Start.Before(i.End) {
+			earlier = append(earlier, i)
+		}
 	}
-	s.Payments = nil
+	s.Earlier, s.Payments = earlier, nil
 	return b.rateAlone(&s)
 }

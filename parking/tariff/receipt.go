@@ -42,7 +42,8 @@ const (
 	// order, and was moved.
 	FlagEVTimesClamped = "ev_times_clamped"
 	// FlagQuoteBinds, FlagQuoteExpired, FlagQuoteOther: what became of the
-	// stay's quote; the last was for another class or another interval.
+	// stay's quote; the last was for another class or
+	// interval, or supposed what the stay does not have.
 	FlagQuoteBinds   = "quote_binds"
 	FlagQuoteExpired = "quote_expired"
 	FlagQuoteOther   = "quote_for_another_stay"
