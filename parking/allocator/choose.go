@@ -44,8 +44,9 @@ func Standard() Weights {
 
 // Terms are what makes up a bay's cost, in milliseconds; the sum is the cost.
 type Terms struct {
-	// Own is the wait for the bay at the gate and for the car at the end, with
-	// the drive to it. Queue is what the machine has to do before.
+	// Own is the drive to the bay or gate and back out, the wait there for what
+	// of the machine's own time the drive does not cover, and the wait for the car
+	// at the end. Queue is what the machine's other work adds.
 	Own, Queue mechanism.Millis
 	// Walk is the way on foot, out and back.
 	Walk mechanism.Millis
@@ -219,10 +220,11 @@ func (c *chooser) terms(i int) Terms {
 		t.Own = 2 * b.drive
 		return t
 	}
-	ready := v.ahead[i]
-	t.Queue = max(v.wait[b.machine]-b.drive, 0)
-	t.Own = b.drive + ready + b.fetch*mechanism.Millis(c.weights.Fetch)/1000
-	if over := t.Queue + ready - c.weights.LongMillis; over > 0 {
+	// The machine gets ready while the driver drives to its gate.
+	ready, in := v.ahead[i], max(v.wait[b.machine]+v.ahead[i], b.drive)
+	t.Own = max(ready, b.drive) + b.drive + b.fetch*mechanism.Millis(c.weights.Fetch)/1000
+	t.Queue = in - max(ready, b.drive)
+	if over := in - b.drive - c.weights.LongMillis; over > 0 {
 		t.Queue += over * mechanism.Millis(c.weights.Long) / 1000
 	}
 	t.Load = mechanism.Millis(v.soon[b.machine]) * mechanism.Millis(c.weights.Load) / 10

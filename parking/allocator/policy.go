@@ -85,13 +85,13 @@ func (p plain) Choose(r Request, v *View) Decision {
 		switch {
 		case p.name == Random:
 		case b.machine == none:
-			cost = 2 * b.drive
+			cost = b.drive
 		default:
 			// Its own cycle without the driver, who is as slow everywhere: ready
 			// at the gate, and back.
-			cost = v.now[i] + b.drive
+			cost = max(v.now[i], b.drive)
 			if p.name == NearestQueue {
-				cost = v.ahead[i] + max(v.wait[b.machine]-b.drive, 0) + b.drive
+				cost = max(v.wait[b.machine]+v.ahead[i], b.drive)
 			}
 		}
 		keys = append(keys, keyOf(cost, i))

@@ -37,18 +37,43 @@ func (l *lanes) reachable(bay int) bool {
 	return true
 }
 
-// open reports whether a car may be put there: reachable, and nothing free
-// behind it.
+// open reports whether a car may be put there: reachable, and right before a car
+// or at the back of the lane.
 func (l *lanes) open(bay int) bool {
-	if l.occupied[bay] || !l.reachable(bay) {
-		return false
+	last := l.slots[bay].Depth == l.machine.Depth-1
+	return !l.occupied[bay] && (last || l.occupied[bay+1]) && l.reachable(bay)
+}
+
+// Instead is the place of the lane where a car that was promised the bay belongs
+// if what stood behind it has left meanwhile: there must be no hole.
+func (l *lanes) Instead(bay int) int {
+	if bay < 0 || bay >= len(l.slots) || !l.reachable(bay) {
+		return bay
 	}
-	for b := bay + 1; b < l.front(bay)+l.machine.Depth; b++ {
-		if !l.occupied[b] {
-			return false
-		}
+	best := bay
+	for b := bay + 1; b < l.front(bay)+l.machine.Depth && !l.occupied[b] && !l.promised[b]; b++ {
+		best = b
 	}
-	return true
+	return best
+}
+
+// run is how many free places the lane has before its first car.
+func (l *lanes) run(bay int) int {
+	n, first := 0, l.front(bay)
+	for n < l.machine.Depth && !l.occupied[first+n] {
+		n++
+	}
+	return n
+}
+
+// spare counts the free places that can be reached. One behind a car is of no
+// use to a car that has to make way.
+func (l *lanes) spare() int {
+	n := 0
+	for first := 0; first < len(l.slots); first += l.machine.Depth {
+		n += l.run(first)
+	}
+	return n
 }
 
 // way is the distance of the bay from the lifts, in places.
@@ -137,11 +162,11 @@ func (l *lanes) estimate(op Operation, undo bool) (Estimate, int, error) {
 	var e Estimate
 	switch op.Kind {
 	case parking.Store:
-		if len(l.slots)-l.cars <= l.machine.Depth-1 {
-			return Estimate{}, 0, ErrReserve
-		}
 		if !l.open(op.Bay) {
 			return Estimate{}, 0, ErrBlocked
+		}
+		if l.spare() <= l.machine.Depth-1 {
+			return Estimate{}, 0, ErrReserve
 		}
 		e.Ready = l.gate + l.lift(tier)
 		e.Cycle = e.Ready + l.user + l.lift(to) + l.transfer + out + l.transfer + out

@@ -418,6 +418,71 @@ func TestLanesAgainstStore(t *testing.T) {
 	})
 }
 
+// TestPromisesNeverTrap: cars that were promised a place may come after what
+// stood behind it has left; even so, once no promise is open, each car can be
+// fetched, and each promise can be kept in the end.
+func TestPromisesNeverTrap(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		m := model(t, shuttle(rapid.IntRange(1, 2).Draw(t, "tiers"), rapid.IntRange(2, 4).Draw(t, "columns"), rapid.IntRange(2, 4).Draw(t, "depth"), 1))
+		var promised []int
+		promise := func(bay int, is bool) {
+			if err := m.SetPromised(bay, is); err != nil {
+				t.Fatal(err)
+			}
+		}
+		keep := func(bay int) error {
+			to := m.Instead(bay)
+			if _, err := m.Apply(mechanism.Operation{Kind: parking.Store, Bay: to}); err != nil {
+				return err
+			}
+			promise(bay, false)
+			return nil
+		}
+		for range rapid.IntRange(1, 80).Draw(t, "operations") {
+			bay := rapid.IntRange(0, m.Bays()-1).Draw(t, "bay")
+			switch {
+			case m.Occupied(bay):
+				if _, err := m.Apply(mechanism.Operation{Kind: parking.Fetch, Bay: bay}); err != nil && !errors.Is(err, mechanism.ErrBlocked) {
+					t.Fatal(err)
+				}
+			case slices.Contains(promised, bay):
+				if keep(bay) == nil {
+					promised = slices.DeleteFunc(promised, func(b int) bool { return b == bay })
+				}
+			default:
+				// As a service does: only what could be stored if all earlier
+				// promises had been kept.
+				after := m.Clone()
+				kept := true
+				for _, b := range promised {
+					_, err := after.Apply(mechanism.Operation{Kind: parking.Store, Bay: after.Instead(b)})
+					kept = kept && err == nil
+				}
+				if _, err := after.Estimate(mechanism.Operation{Kind: parking.Store, Bay: bay}); err == nil && kept {
+					promise(bay, true)
+					promised = append(promised, bay)
+				}
+			}
+			if len(promised) > 0 {
+				continue
+			}
+			for b := range m.Bays() {
+				if _, err := m.Estimate(mechanism.Operation{Kind: parking.Fetch, Bay: b}); m.Occupied(b) && err != nil {
+					t.Fatalf("bay %d is trapped: %v", b, err)
+				}
+			}
+		}
+		// One may have to wait for another, as in a queue; never for ever.
+		for len(promised) > 0 {
+			before := len(promised)
+			promised = slices.DeleteFunc(promised, func(b int) bool { return keep(b) == nil })
+			if len(promised) == before {
+				t.Fatalf("the promises of bays %v are not kept", promised)
+			}
+		}
+	})
+}
+
 // TestIdleNeverTraps: whatever a machine does in idle time, cars are neither
 // lost nor trapped, and what it proposed can be done.
 func TestIdleNeverTraps(t *testing.T) {

@@ -101,6 +101,10 @@ type Model interface {
 	// moved there to make way. Storing a car there ends it. It is no part of the
 	// encoded state.
 	SetPromised(bay int, promised bool) error
+	// Instead is where a car that was promised the free bay is to be stored: the
+	// bay itself, or a deeper one of its lane where what stood behind it has left
+	// since; the bay could not be stored into any more.
+	Instead(bay int) int
 	// SetLiftsOut says how many lifts are out of service: the last ones. A rack
 	// without its lifts still serves the gate's level.
 	SetLiftsOut(lifts int)
@@ -215,6 +219,8 @@ func (f *floor) SetPromised(bay int, promised bool) error {
 	f.promised[bay] = promised
 	return nil
 }
+
+func (f *floor) Instead(bay int) int { return bay }
 
 func (f *floor) put(bay int, occupied bool) {
 	if f.occupied[bay] == occupied {

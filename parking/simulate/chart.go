@@ -46,12 +46,13 @@ func (r *Report) Chart() string {
 	fmt.Fprintf(&b, "%s, policy %s, %d days, %s\n%s\n\n", r.CarPark, r.Policy, r.Days, r.Demand, wrap(r.Note, 100))
 	fmt.Fprintf(&b, "vehicles %d, refused for want of a bay %d, not admitted %d, highest occupancy %s\n",
 		r.Arrived, r.Refused, r.Unfit, percent(r.PeakPermille))
-	fmt.Fprintf(&b, "entry      mean %s s, p50 %s, p95 %s (until the driver can drive in)\n",
+	fmt.Fprintf(&b, "entry      mean %s s, p50 %s, p95 %s (at the gate, until the driver can drive in)\n",
 		tenths(r.Entry.Mean()), whole(r.Entry.Quantile(500)), whole(r.Entry.Quantile(950)))
 	fmt.Fprintf(&b, "retrieval  mean %s s, p50 %s, p95 %s (until the car is at the gate)\n",
 		tenths(r.Retrieval.Mean()), whole(r.Retrieval.Quantile(500)), whole(r.Retrieval.Quantile(950)))
 	fmt.Fprintf(&b, "with user  mean %s s, p50 %s, p95 %s (until the driver is out)\n",
 		tenths(r.Total.Mean()), whole(r.Total.Quantile(500)), whole(r.Total.Quantile(950)))
+	fmt.Fprintf(&b, "ways       mean %s s (to drive and walk, in and out)\n", tenths(r.Way()))
 	if n := r.Retrieval.Count(); n > 0 && r.Promise > 0 {
 		fmt.Fprintf(&b, "promise    %s of %d retrievals within %s s; %s when the driver had been told\n",
 			r.kept(), n, whole(r.Promise), percent(r.Told*1000/n))

@@ -40,6 +40,7 @@ const (
 	request             // a driver wants the car
 	gone                // a car has left the gate: its bay is free
 	ready               // a lift has ended its cycle
+	wake                // a driver comes near the gate
 	idle                // look for idle work
 	fail                // a machine breaks down
 	repair
@@ -74,8 +75,10 @@ type car struct {
 	Arrival
 	bay                       int
 	arrived, leaves, expected millis
-	requested, promised       millis
-	measured                  bool
+	// gate is when its driver reaches the machine's gate.
+	gate                millis
+	requested, promised millis
+	measured            bool
 	// stored says that storing it has begun, inside when its driver is out of the
 	// gate: nobody asks for a car before that. wants says that the driver would
 	// have.
@@ -120,6 +123,7 @@ type engine struct {
 	looked  millis
 	r       Report
 	inside  int
+	failed  error
 }
 
 func newEngine(c Config, policy allocator.Policy, zone *time.Location) (*engine, error) {
@@ -214,9 +218,7 @@ func (e *engine) until(stop, end millis) error {
 		e.now = v.at
 		switch v.kind {
 		case arrive:
-			if err := e.arrive(v.car); err != nil {
-				return err
-			}
+			e.arrive(v.car)
 		case request:
 			e.request(v.car)
 		case gone:
@@ -226,6 +228,8 @@ func (e *engine) until(stop, end millis) error {
 			if e.c.Idle {
 				e.push(event{at: e.now + idleAfter, kind: idle, machine: v.machine, lift: 1})
 			}
+		case wake:
+			e.start(v.machine)
 		case idle:
 			e.rest(v.machine)
 			// lift 0 marks the event that repeats itself.
@@ -255,7 +259,7 @@ func (e *engine) until(stop, end millis) error {
 		}
 	}
 	e.now = max(e.now, min(stop, end))
-	return nil
+	return e.failed
 }
 
 func (e *engine) measuredFrom() millis {
@@ -288,7 +292,7 @@ func (e *engine) look() {
 	e.view.Outlook = allocator.Look(e.view, e.learns, standing)
 }
 
-func (e *engine) arrive(c *car) error {
+func (e *engine) arrive(c *car) {
 	c.arrived = e.now
 	c.leaves = e.now + c.Stay.Milliseconds()
 	if c.Expected > 0 {
@@ -311,9 +315,14 @@ func (e *engine) arrive(c *car) error {
 		}
 	}
 	if d.Verdict != allocator.Found {
-		return nil
+		return
 	}
 	c.bay = d.Ranked[0]
+	if c.measured {
+		b := &e.c.CarPark.Bays[c.bay]
+		// On foot at 1.2 m/s.
+		e.r.ways += 2 * (int64(b.DriveSeconds)*1000 + int64(b.WalkMetres)*1000*10/12)
+	}
 	e.inBay[c.bay] = c
 	e.view.SetFree(c.bay, false)
 	e.inside++
@@ -322,16 +331,14 @@ func (e *engine) arrive(c *car) error {
 	if m < 0 {
 		c.stored = true
 		e.push(event{at: max(c.leaves, e.now), kind: request, car: c})
-		return nil
+		return
 	}
 	mc := &e.machine[m]
+	c.gate = e.now + int64(e.c.CarPark.Bays[c.bay].DriveSeconds)*1000
 	mc.queue = append(mc.queue, order{parking.Store, c, own})
-	if err := mc.model.SetPromised(own, true); err != nil {
-		return err
-	}
+	e.promise(m, own, true)
 	e.push(event{at: max(c.leaves, e.now), kind: request, car: c})
 	e.start(m)
-	return nil
 }
 
 func (e *engine) request(c *car) {
@@ -367,7 +374,8 @@ func (e *engine) leave(c *car) {
 	e.view.SetFree(c.bay, true)
 	e.inside--
 	e.learns.Left(e.instant(c.arrived), e.instant(e.now))
-	if m, _ := e.layout.Place(c.bay); m >= 0 {
+	if m, own := e.layout.Place(c.bay); m >= 0 {
+		e.promise(m, own, false)
 		e.start(m)
 		e.refresh(m)
 	}

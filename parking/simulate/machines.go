@@ -30,15 +30,27 @@ func (e *engine) next(m, lift int) bool {
 		if e.c.Pair && e.pair(m, lift, i) {
 			return true
 		}
-		estimate, err := mc.model.Apply(mechanism.Operation{Kind: o.kind, Bay: o.own, Lift: lift})
+		if o.kind == parking.Store {
+			o.own = e.instead(m, o)
+		}
+		op := mechanism.Operation{Kind: o.kind, Bay: o.own, Lift: lift}
+		if o.kind == parking.Store && o.car.gate > e.now {
+			// Just in time for the driver, who is still driving.
+			estimate, err := mc.model.Estimate(op)
+			if early := o.car.gate - millis(estimate.Ready); err == nil && early > e.now {
+				e.push(event{at: early, kind: wake, machine: m})
+				continue
+			}
+		}
+		estimate, err := mc.model.Apply(op)
 		if err != nil {
 			continue
 		}
 		mc.queue = slices.Delete(mc.queue, i, i+1)
 		mc.report.Slides += estimate.Slides
 		e.moved(m, estimate.Relocations)
-		e.began(m, o, millis(estimate.Ready))
-		e.occupy(m, lift, millis(estimate.Cycle))
+		late := e.began(m, o, millis(estimate.Ready))
+		e.occupy(m, lift, millis(estimate.Cycle)+late)
 		return true
 	}
 	return false
@@ -57,7 +69,7 @@ func (e *engine) pair(m, lift, i int) bool {
 			store, fetch = second, first
 		}
 		d, err := mc.model.Dual(store.own, fetch.own, lift)
-		if err != nil || d.Saving <= 0 {
+		if err != nil || d.Saving <= 0 || store.car.gate > e.now+millis(d.StoreReady) {
 			continue
 		}
 		if _, err := mc.model.ApplyDual(store.own, fetch.own, lift); err != nil {
@@ -82,27 +94,32 @@ func (e *engine) occupy(m, lift int, cycle millis) {
 	e.push(event{at: mc.busy[lift], kind: ready, machine: m, lift: lift})
 }
 
-// began notes an order that has begun and will be ready then.
-func (e *engine) began(m int, o order, after millis) {
+// began notes an order that has begun and will be ready then; it returns how
+// much later its driver is there.
+func (e *engine) began(m int, o order, after millis) (late millis) {
 	mc, c := &e.machine[m], o.car
 	user := millis(mc.model.Machine().Timing.UserSeconds) * 1000
 	at := e.now + after
 	if o.kind == parking.Store {
 		mc.report.Stored++
-		c.stored, c.inside = true, at+user
+		late = max(c.gate-at, 0)
+		c.stored, c.inside = true, at+late+user
 		if c.measured {
-			e.r.Entry.record(at - c.arrived)
+			wait := at + late - c.gate
+			e.r.Entry.record(wait)
 			h := e.hour(c.arrived)
 			h.entries++
-			h.entrySum += at - c.arrived
+			h.entrySum += wait
 		}
 		if c.wants {
 			c.wants = false
 			e.push(event{at: c.inside, kind: request, car: c})
 		}
-		return
+		return late
 	}
 	mc.report.Fetched++
+	// Until it has left, the books hold its bay: nothing is moved there.
+	e.promise(m, o.own, true)
 	if c.measured {
 		wait := at - c.requested
 		e.r.Retrieval.record(wait)
@@ -118,6 +135,29 @@ func (e *engine) began(m int, o order, after millis) {
 		h.fetchSum += wait
 	}
 	e.push(event{at: at + user, kind: gone, car: c})
+	return 0
+}
+
+// instead gives the car another bay of its lane where its own cannot be stored
+// into any more, and returns the bay.
+func (e *engine) instead(m int, o order) int {
+	to := e.machine[m].model.Instead(o.own)
+	if to == o.own {
+		return to
+	}
+	e.promise(m, o.own, false)
+	e.promise(m, to, true)
+	e.moved(m, []mechanism.Operation{{From: o.own, Bay: to}})
+	e.machine[m].report.MadeWay--
+	return to
+}
+
+// promise keeps the bay from being used to make way. The bay is the machine's
+// own, so that it cannot fail.
+func (e *engine) promise(m, own int, promised bool) {
+	if err := e.machine[m].model.SetPromised(own, promised); err != nil {
+		e.failed = err
+	}
 }
 
 // moved follows cars that the machine moved to other bays.
@@ -162,6 +202,9 @@ func (e *engine) queued(m int) millis {
 	mc.ahead = mc.model.Clone()
 	var sum millis
 	for _, o := range mc.queue {
+		if o.kind == parking.Store {
+			o.own = mc.ahead.Instead(o.own)
+		}
 		if estimate, err := mc.ahead.Apply(mechanism.Operation{Kind: o.kind, Bay: o.own}); err == nil {
 			sum += millis(estimate.Cycle)
 		}

@@ -73,8 +73,9 @@ type Report struct {
 	// Arrived counts all vehicles, Refused those that fitted but found no bay,
 	// Unfit those that no bay admits. Inside are the cars that stand at the end.
 	Arrived, Refused, Unfit, Inside int
-	// Entry is from the arrival until the driver can drive in; Retrieval from
-	// the request until the car is at the gate, Total the same with the driver's
+	// Entry is how long a driver waits at the gate to drive in: from the arrival
+	// at the lane, less the drive to the gate, while which the machine gets ready.
+	// Retrieval is from the request until the car is at the gate, Total the same with the driver's
 	// own time at the gate. Of machines alone.
 	Entry, Retrieval, Total Waits
 	// Promise is the site's promise; InPromise how many retrievals kept it; Told
@@ -87,6 +88,8 @@ type Report struct {
 	// Seeds are the single runs of a comparison.
 	Seeds []Report
 
+	// ways are all measured drivers' ways between lane, bay or gate, and exit.
+	ways int64
 	// hours are sums by hour of the day, for the chart.
 	hours [24]hour
 }
@@ -108,10 +111,21 @@ func (r *Report) Moves() int {
 	return n
 }
 
+// Way is how long a driver drives between the lanes and the gate or bay and
+// walks between it and the exit, in and out together, on average.
+func (r *Report) Way() time.Duration {
+	n := r.Arrived - r.Refused - r.Unfit
+	if n == 0 {
+		return 0
+	}
+	return time.Duration(r.ways/int64(n)) * time.Millisecond
+}
+
 // add joins another seed's run.
 func (r *Report) add(o Report) {
 	r.Seeds = append(r.Seeds, o)
 	r.Days += o.Days
+	r.ways += o.ways
 	r.Arrived, r.Refused, r.Unfit, r.Inside = r.Arrived+o.Arrived, r.Refused+o.Refused, r.Unfit+o.Unfit, r.Inside+o.Inside
 	r.InPromise, r.Told = r.InPromise+o.InPromise, r.Told+o.Told
 	r.PeakPermille = max(r.PeakPermille, o.PeakPermille)
