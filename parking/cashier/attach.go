@@ -317,3 +317,15 @@ func (c *Cashier) inMachine(ctx context.Context, tx parking.Tx, o *Outage) ([]st
 	}
 	return ids, nil
 }
+
+// Reorder orders everything of a stay's money once more, with a new revision:
+// for when the ledger has refused it and the cause is mended. What the ledger
+// has already it knows again. The alarm is for whoever mended it to clear.
+func (c *Cashier) Reorder(ctx context.Context, id string, keep Keep[Bill]) (Result[Bill], error) {
+	return do(ctx, c, keep, func(tx parking.Tx) (Bill, error) {
+		return c.change(ctx, tx, id, func(s *scope, r *record) error {
+			s.reorder = r.ID
+			return nil
+		})
+	})
+}

@@ -313,7 +313,7 @@ func (w *world) fake() *fakeLedger {
 func (w *world) wantConserved(l *fakeLedger) {
 	w.Helper()
 	var cost, credit, charged, receipts, paidSum int64
-	for _, park := range []string{"P", "M", "L", "N"} {
+	for park := range w.sites.parks {
 		list, err := w.cashier.Stays(w.Context(), park, "", parking.Page{Limit: 1000})
 		if err != nil {
 			w.Fatal(err)

@@ -87,9 +87,10 @@ func (s *scope) orderOf(o *ledgerOrder, r *record, old order) error {
 	for i := range r.details.Notes {
 		s.orderPayment(o, r, &r.details.Notes[i])
 	}
-	want := r.details.Ordered
-	ticket := want.TicketCents != old.TicketCents
-	account := want.AccountCents != old.AccountCents || want.AccountCents > 0 && (want.Account != old.Account || want.Means != old.Means)
+	want, again := r.details.Ordered, s.reorder == r.ID
+	ticket := want.TicketCents != old.TicketCents || again && want.TicketCents > 0
+	account := want.AccountCents != old.AccountCents ||
+		want.AccountCents > 0 && (again || want.Account != old.Account || want.Means != old.Means)
 	if n == len(o.refunds)+len(o.charges)+len(o.payments) && !ticket && !account {
 		return nil
 	}
@@ -134,10 +135,11 @@ func (s *scope) orderPayment(o *ledgerOrder, r *record, n *note) {
 	if p.KeptCents > 0 {
 		wanted = paymentID(r.ID, p)
 	}
-	if p.LedgerID == wanted {
+	again := s.reorder == r.ID && wanted != ""
+	if p.LedgerID == wanted && !again {
 		return
 	}
-	if p.LedgerID != "" {
+	if p.LedgerID != "" && !again {
 		o.refunds = append(o.refunds, step{Refund: p.LedgerID})
 		p.Turn++
 		if p.KeptCents > 0 {

@@ -64,6 +64,8 @@ type scope struct {
 	notes []heldNote
 	// lock is false for readers.
 	lock bool
+	// reorder is the stay of which everything is to be ordered once more.
+	reorder string
 }
 
 type heldNote struct {
