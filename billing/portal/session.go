@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"freeflow/internal/clock"
+	"freeflow/internal/recent"
 )
 
 // Bounds of sessions.
@@ -37,13 +38,13 @@ type session struct {
 type sessions struct {
 	clock clock.Clock
 	mu    sync.Mutex
-	byID  *recent[[sha256.Size]byte, *session]
+	byID  *recent.Map[[sha256.Size]byte, *session]
 	byWho map[string][]*session // by account, oldest first
 }
 
 func newSessions(clk clock.Clock) *sessions {
 	s := &sessions{clock: clk, byWho: map[string][]*session{}}
-	s.byID = newRecent[[sha256.Size]byte](maxSessions, s.gone)
+	s.byID = recent.New[[sha256.Size]byte](maxSessions, s.gone)
 	return s
 }
 
@@ -54,9 +55,9 @@ func (s *sessions) begin(account, email string) *session {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if have := s.byWho[account]; len(have) >= maxSessionsEach {
-		s.byID.remove(sessionKey(have[0].id))
+		s.byID.Remove(sessionKey(have[0].id))
 	}
-	s.byID.put(sessionKey(n.id), n)
+	s.byID.Put(sessionKey(n.id), n)
 	s.byWho[account] = append(s.byWho[account], n)
 	return n
 }
@@ -68,13 +69,13 @@ func (s *sessions) find(id string) *session {
 	defer s.mu.Unlock()
 	// Looking up by a digest tells nothing about ids by the time it takes.
 	key := sessionKey(id)
-	n, ok := s.byID.get(key)
+	n, ok := s.byID.Get(key)
 	if !ok {
 		return nil
 	}
 	now := s.clock.Now()
 	if s.over(n, now) {
-		s.byID.remove(key)
+		s.byID.Remove(key)
 		return nil
 	}
 	n.used = now
@@ -91,7 +92,7 @@ func (s *sessions) alive(n *session) bool {
 	default:
 	}
 	if s.over(n, s.clock.Now()) {
-		s.byID.remove(sessionKey(n.id))
+		s.byID.Remove(sessionKey(n.id))
 		return false
 	}
 	return true
@@ -105,7 +106,7 @@ func (s *sessions) over(n *session, now time.Time) bool {
 func (s *sessions) end(n *session) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.byID.remove(sessionKey(n.id))
+	s.byID.Remove(sessionKey(n.id))
 }
 
 // gone tidies up after a session that was removed; the lock is held.

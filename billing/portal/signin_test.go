@@ -154,21 +154,6 @@ func TestAddressHasToWait(t *testing.T) {
 	}
 }
 
-func TestThrottleIsBounded(t *testing.T) {
-	r := newRecent[int, int](3, nil)
-	for n := range 5 {
-		r.put(n, n)
-		r.get(0)
-	}
-	if _, ok := r.get(0); !ok || len(r.at) != 3 || r.order.Len() != 3 {
-		t.Errorf("%v", r.at)
-	}
-	r.put(0, 9)
-	if v, _ := r.get(0); v != 9 || len(r.at) != 3 {
-		t.Errorf("%d of %d", v, len(r.at))
-	}
-}
-
 func TestSessionsEnd(t *testing.T) {
 	clk := clock.At(now)
 	s := newSessions(clk)
@@ -192,8 +177,8 @@ func TestSessionsEnd(t *testing.T) {
 	default:
 		t.Error("its streams were not told")
 	}
-	if len(s.byWho) != 0 || len(s.byID.at) != 0 {
-		t.Errorf("something is left: %d, %d", len(s.byWho), len(s.byID.at))
+	if len(s.byWho) != 0 || s.byID.Len() != 0 {
+		t.Errorf("something is left: %d, %d", len(s.byWho), s.byID.Len())
 	}
 }
 

@@ -3,6 +3,7 @@ package web
 import (
 	"bytes"
 	"crypto/sha256"
+	"encoding/hex"
 	"io"
 	"net/http"
 	"strings"
@@ -20,7 +21,8 @@ const maxIdempotencyKey = 255
 // Repeatable is a request that its client may send more than once.
 type Repeatable struct {
 	// Scope is the caller, the method and the path: the same key elsewhere is
-	// another request.
+	// another request. A caller without a key is told apart by the network of
+	// the address, of which only a digest stands here.
 	Scope string
 	Key   string
 	// Fingerprint is the SHA-256 of method, path, query and body.
@@ -47,9 +49,19 @@ func RepeatableRequest(c echo.Context) (Repeatable, error) {
 		sum.Write(part)
 		sum.Write([]byte{0})
 	}
-	r := Repeatable{Scope: Caller(c) + " " + req.Method + " " + req.URL.Path, Key: key}
+	r := Repeatable{Scope: repeater(c) + " " + req.Method + " " + req.URL.Path, Key: key}
 	sum.Sum(r.Fingerprint[:0])
 	return r, nil
+}
+
+// repeater names who may repeat a request: without a key of the API two
+// strangers that both number their requests from 1 must not meet.
+func repeater(c echo.Context) string {
+	if caller := Caller(c); caller != "" {
+		return caller
+	}
+	sum := sha256.Sum256([]byte(Network(c.RealIP())))
+	return "anonymous-" + hex.EncodeToString(sum[:8])
 }
 
 // idempotencyKey reads the header, a structured-field string. The same

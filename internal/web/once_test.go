@@ -79,3 +79,27 @@ func TestFingerprintsTellRequestsApart(t *testing.T) {
 		t.Errorf("another body has the same fingerprint: %v", err)
 	}
 }
+
+// TestStrangersDoNotMeet: callers without a key of the API have their own keys
+// each, and what is kept of their address does not tell it.
+func TestStrangersDoNotMeet(t *testing.T) {
+	scope := func(address string) string {
+		req := httptest.NewRequest(http.MethodPost, "/v1/things", strings.NewReader("{}"))
+		req.Header.Set(HeaderIdempotencyKey, "1")
+		req.RemoteAddr = address
+		e := echo.New()
+		e.IPExtractor = echo.ExtractIPDirect()
+		r, err := RepeatableRequest(e.NewContext(req, httptest.NewRecorder()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r.Scope
+	}
+	a := scope("203.0.113.7:1")
+	if a != scope("203.0.113.7:2") || a == scope("203.0.113.8:1") || strings.Contains(a, "203.0.113") {
+		t.Errorf("scope %q", a)
+	}
+	if scope("[2001:db8::1]:1") != scope("[2001:db8::2]:1") {
+		t.Error("one network is two callers")
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/labstack/echo/v4"
 )
@@ -48,6 +49,9 @@ func QueryOf(c echo.Context, known ...string) *Query {
 			q.Refuse(name, "is given more than once")
 		case len(values[name][0]) > maxParameter:
 			q.Refuse(name, "is too long")
+		case !utf8.ValidString(values[name][0]) || strings.ContainsRune(values[name][0], 0):
+			// A store takes neither.
+			q.Refuse(name, "is not text in UTF-8")
 		}
 	}
 	return q
