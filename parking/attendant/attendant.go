@@ -151,6 +151,7 @@ func (a *Attendant) SetCarPark(cp *parking.CarPark) error {
 	if err != nil {
 		return fmt.Errorf("taking up car park %q: %w", cp.ID, err)
 	}
+	s.gap = a.settings.PollEvery
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.sites[cp.ID] = s

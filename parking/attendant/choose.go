@@ -127,7 +127,7 @@ func (s *site) replan(index int, now time.Time) {
 		return x, ok
 	})
 	gate, _ := gateUntil(m, s.each, now)
-	p := foresee(model, running, waiting, gate, now, m.Lifts-status.LiftsOut)
+	p := foresee(model, running, waiting, gate, now, m.Lifts-status.LiftsOut, s.gap)
 	s.board.plans[index], s.board.planned[index], s.board.stale[index] = p, now, false
 	v := s.board.view
 	v.SetWait(index, mechanism.Millis(p.idle.Sub(now).Milliseconds()), 0)

@@ -101,7 +101,7 @@ func newWorld(t testing.TB, parks ...*parking.CarPark) *world {
 	t.Helper()
 	w := &world{t: t, clock: clock.At(morning)}
 	w.store = newStore(t, w.clock)
-	w.Attendant, _ = start(t, w.store, w.clock, Settings{SweepEvery: time.Hour}, parks...)
+	w.Attendant, _ = start(t, w.store, w.clock, Settings{SweepEvery: time.Hour, PollEvery: 5 * time.Second}, parks...)
 	t.Cleanup(w.verify)
 	return w
 }

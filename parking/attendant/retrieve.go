@@ -68,7 +68,7 @@ func (t *turn) retrieve(r RetrieveRequest) (Retrieval, error) {
 		return Retrieval{}, fmt.Errorf("allocation %s is %s and cannot be fetched now: %w", x.ID, x.State, parking.ErrConflict)
 	}
 	order := parking.Command{ID: newID(), CarPark: x.CarPark, Machine: x.Machine, Kind: parking.Fetch, Allocation: x.ID, Bay: x.Bay,
-		State: parking.Queued, Revision: 1, Attempt: 1, CreatedAt: t.now, DueAt: later(t.now, notBefore)}
+		State: parking.Queued, Revision: 1, Attempt: 1, CreatedAt: t.now}
 	if x, err = t.change(x, parking.Retrieving, func(x *parking.Allocation) { x.RequestedAt, x.NotBefore = t.now, notBefore }); err != nil {
 		return Retrieval{}, err
 	}
@@ -96,7 +96,6 @@ func (t *turn) again(x parking.Allocation, notBefore time.Time) (Retrieval, erro
 		}
 		t.set(x)
 		t.queue = append(t.queue[:i:i], t.queue[i+1:]...)
-		c.DueAt = later(t.now, notBefore)
 		if err := t.promise(&x, &c); err != nil {
 			return Retrieval{}, err
 		}
@@ -128,6 +127,13 @@ const (
 // Where nobody can say, DueAt is what it would be with the machine at work, so
 // that the order keeps its place, and there is no promise.
 func (t *turn) promise(x *parking.Allocation, order *parking.Command) error {
+	// Behind all that wait now: a promise is not made at the cost of another's.
+	order.DueAt = t.now
+	for _, c := range t.queue {
+		if w, known := t.active[c.Allocation]; known && !w.NotBefore.After(t.now) {
+			order.DueAt = later(order.DueAt, c.DueAt.Add(time.Microsecond))
+		}
+	}
 	p := t.foresee(append(t.queue[:len(t.queue):len(t.queue)], *order))
 	ready, ok := p.ready[order.ID]
 	if !ok {
@@ -168,7 +174,7 @@ func (t *turn) note() string {
 func (t *turn) foresee(queue []parking.Command) plan {
 	running, waiting := t.s.jobs(queue, t.machine.ID, t.allocation)
 	gate, _ := gateUntil(t.machine, t.each, t.now)
-	return foresee(t.model, running, waiting, gate, t.now, t.machine.Lifts-t.status.LiftsOut)
+	return foresee(t.model, running, waiting, gate, t.now, t.machine.Lifts-t.status.LiftsOut, t.s.gap)
 }
 
 func (t *turn) sentFor(allocation string) bool {

@@ -35,8 +35,9 @@ const least = 5 * time.Second
 
 // foresee carries the queue out on a copy of the model, in the order in which
 // it would be sent. running are orders that were sent, gate is until when cars
-// that were fetched keep the gate busy.
-func foresee(model mechanism.Model, running, waiting []job, gate, now time.Time, lifts int) plan {
+// that were fetched keep the gate busy. gap passes between two orders until the
+// controller asks again.
+func foresee(model mechanism.Model, running, waiting []job, gate, now time.Time, lifts int, gap time.Duration) plan {
 	p := plan{ready: make(map[string]time.Time, len(running)+len(waiting)), after: model.Clone(), idle: now,
 		position: make(map[string]int, len(waiting))}
 	free := make([]time.Time, max(lifts, 1))
@@ -65,13 +66,13 @@ func foresee(model mechanism.Model, running, waiting []job, gate, now time.Time,
 				lift = i
 			}
 		}
-		at := free[lift]
+		at := free[lift].Add(gap)
 		i, wakes := pick(p.after, waiting, at, lift)
 		if i < 0 {
 			if wakes.IsZero() {
 				break // nothing of what waits can be done
 			}
-			free[lift] = wakes
+			free[lift] = wakes.Add(-gap)
 			continue
 		}
 		j := waiting[i]
@@ -82,8 +83,10 @@ func foresee(model mechanism.Model, running, waiting []job, gate, now time.Time,
 			continue
 		}
 		p.position[j.command.ID] = len(p.position) + 1
-		p.ready[j.command.ID] = at.Add(e.Ready.Duration())
-		free[lift] = at.Add(e.Cycle.Duration())
+		// Cars that make way are moved by orders of their own.
+		way := gap * time.Duration(len(e.Relocations))
+		p.ready[j.command.ID] = at.Add(e.Ready.Duration() + way)
+		free[lift] = at.Add(e.Cycle.Duration() + way)
 	}
 	for _, f := range free {
 		p.idle = later(p.idle, f)
@@ -114,7 +117,8 @@ func pick(model mechanism.Model, jobs []job, now time.Time, lift int) (int, time
 	var wakes time.Time
 	head := -1
 	var first mechanism.Estimate
-	partners := 0
+	// earlier are those that could go now, in the order in which they are due.
+	var earlier []job
 	for _, i := range order {
 		j := jobs[i]
 		j.op.Lift = min(lift, model.Machine().Lifts-1)
@@ -130,43 +134,49 @@ func pick(model mechanism.Model, jobs []job, now time.Time, lift int) (int, time
 				continue
 			}
 		}
-		if head < 0 {
+		driver := j.op.Kind == parking.Store || j.op.Kind == parking.Fetch
+		switch {
+		case head < 0:
 			head, first = i, e
-			if j.op.Kind != parking.Store && j.op.Kind != parking.Fetch {
-				break
+			if !driver {
+				return head, wakes
 			}
-			continue
-		}
-		if jobs[head].op.Kind == j.op.Kind || j.op.Kind != parking.Store && j.op.Kind != parking.Fetch {
-			continue
-		}
-		if partners++; partners > mostPairs {
-			break
-		}
-		if pays(model, jobs[head], j, first, e, now) {
+		case driver && j.op.Kind != earlier[0].op.Kind && pays(model, earlier, j, first, e, now):
 			return i, time.Time{}
+		}
+		if earlier = append(earlier, j); len(earlier) > mostPairs {
+			break
 		}
 	}
 	return head, wakes
 }
 
-// pays reports whether doing other before head takes less time for both, and
-// leaves head in time for what its driver was told.
-func pays(model mechanism.Model, head, other job, first, e mechanism.Estimate, now time.Time) bool {
+// pays reports whether doing other before those that are due earlier takes less
+// time for it and the first of them, and leaves all of them in time for what
+// their drivers were told.
+func pays(model mechanism.Model, earlier []job, other job, first, e mechanism.Estimate, now time.Time) bool {
 	swapped := model.Clone()
 	if _, err := swapped.Apply(other.op); err != nil {
 		return false
 	}
-	second, err := swapped.Estimate(head.op)
-	if err != nil || now.Add((e.Cycle + second.Ready).Duration()).After(head.command.DueAt) {
-		return false
+	at := now.Add(e.Cycle.Duration())
+	var second mechanism.Millis
+	for i, j := range earlier {
+		then, err := swapped.Apply(j.op)
+		if err != nil || at.Add(then.Ready.Duration()).After(j.command.DueAt) {
+			return false
+		}
+		if i == 0 {
+			second = then.Cycle
+		}
+		at = at.Add(then.Cycle.Duration())
 	}
 	straight := model.Clone()
-	if _, err := straight.Apply(head.op); err != nil {
+	if _, err := straight.Apply(earlier[0].op); err != nil {
 		return false
 	}
 	after, err := straight.Estimate(other.op)
-	return err == nil && e.Cycle+second.Cycle < first.Cycle+after.Cycle
+	return err == nil && e.Cycle+second < first.Cycle+after.Cycle
 }
 
 func later(a, b time.Time) time.Time {

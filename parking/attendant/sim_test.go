@@ -62,6 +62,8 @@ type sim struct {
 	// for them where they had to step in.
 	wanted map[string]bool
 	staff  int
+	// last are the allocations that have not ended, as last read by check.
+	last map[string]parking.Allocation
 }
 
 func newSim(t testing.TB, park *parking.CarPark, settings rackemu.Settings) *sim {
@@ -99,14 +101,14 @@ func (s *sim) where(allocation string) string {
 func (s *sim) step() {
 	s.t.Helper()
 	now := s.clock.Now()
-	next := now.Add(time.Second)
+	next := now.Add(5 * time.Second)
 	for _, m := range s.park.Machines {
 		at, _ := s.racks[m.ID].Step(context.Background())
 		if at.Before(next) {
 			next = at
 		}
-		s.check()
 	}
+	s.check()
 	if floor := now.Add(50 * time.Millisecond); next.Before(floor) {
 		next = floor
 	}
@@ -129,8 +131,10 @@ func (s *sim) check() {
 	o := s.occupancy()
 	held := map[string]parking.Allocation{}
 	busy := map[string]bool{}
+	s.last = map[string]parking.Allocation{}
 	for _, x := range o.Active {
 		held[x.Bay] = x
+		s.last[x.ID] = x
 	}
 	for _, c := range o.Queue {
 		if c.State != parking.Queued {
@@ -197,6 +201,7 @@ func (s *sim) help() {
 	s.t.Helper()
 	ctx := context.Background()
 	o := s.occupancy()
+	defer s.check()
 	for _, m := range o.Machines {
 		if m.Out {
 			s.racks[m.ID].Rescue()
@@ -228,7 +233,7 @@ func (s *sim) help() {
 			s.want(x.ID)
 		}
 	}
-	for _, m := range s.occupancy().Machines {
+	for _, m := range o.Machines {
 		if m.Out {
 			if _, err := s.SetIn(ctx, ServiceRequest{CarPark: s.park.ID, Machine: m.ID, By: "wong", Reason: "mended"}, Keep[parking.MachineStatus]{}); err != nil && !errors.Is(err, parking.ErrConflict) {
 				s.t.Fatal(err)
@@ -247,7 +252,13 @@ func (s *sim) want(id string) Retrieval {
 	return r.Value
 }
 
-func (s *sim) state(id string) parking.State { return s.now(id).State }
+// state is the allocation's state after the last step.
+func (s *sim) state(id string) parking.State {
+	if x, ok := s.last[id]; ok {
+		return x.State
+	}
+	return s.now(id).State
+}
 
 // arrive gives a car a bay and drives it up.
 func (s *sim) arrive(n int) Given {

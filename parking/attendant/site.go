@@ -21,6 +21,8 @@ type site struct {
 	// machines are by id; their indices are those of def.Machines.
 	machines map[string]int
 	zone     *time.Location
+	// gap passes between two orders until the controller asks again.
+	gap time.Duration
 
 	mu sync.Mutex
 	picture
