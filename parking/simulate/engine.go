@@ -124,6 +124,9 @@ type engine struct {
 	r       Report
 	inside  int
 	failed  error
+	// ranked are the bays that the policy would give next, of rankedAt.
+	ranked   []int
+	rankedAt millis
 }
 
 func newEngine(c Config, policy allocator.Policy, zone *time.Location) (*engine, error) {

@@ -229,6 +229,7 @@ func (e *engine) wait(m int) {
 
 // refresh tells the view all about the machine.
 func (e *engine) refresh(m int) {
+	e.rankedAt = -1
 	mc := &e.machine[m]
 	e.wait(m)
 	if mc.out {
@@ -301,12 +302,28 @@ func (e *engine) expect(m int, weights []int) {
 	if rate < quiet {
 		return
 	}
-	d := e.policy.Choose(allocator.Request{Vehicle: e.usual(), Stay: e.learns.Stay(e.view.At)}, e.view)
-	for i, bay := range d.Ranked {
-		share := rate / float64(int64(2)<<min(i, 40))
-		if e.policy.Name() == allocator.Random {
-			share = rate / float64(len(d.Ranked))
+	if e.policy.Name() == allocator.Random {
+		free := 0
+		for bay := range e.layout.Bays() {
+			if e.view.Free(bay) {
+				free++
+			}
 		}
+		for own, bay := range e.byOwn[m] {
+			if bay >= 0 && e.view.Free(bay) {
+				weights[own] += int(rate) / free
+			}
+		}
+		return
+	}
+	// All machines look at the same instants; most of the time nothing has
+	// changed between one and the next.
+	if e.rankedAt != e.now {
+		d := e.policy.Choose(allocator.Request{Vehicle: e.usual(), Stay: e.learns.Stay(e.view.At)}, e.view)
+		e.ranked, e.rankedAt = d.Ranked, e.now
+	}
+	for i, bay := range e.ranked {
+		share := rate / float64(int64(2)<<min(i, 40))
 		if share < 1 {
 			break
 		}

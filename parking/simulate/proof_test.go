@@ -9,6 +9,7 @@ import (
 	"freeflow/parking"
 	"freeflow/parking/allocator"
 	"freeflow/parking/simulate"
+	"freeflow/parking/sites"
 )
 
 // less is by how many per cent a is below b.
@@ -22,59 +23,79 @@ func seeds(n int) []uint64 {
 	return s
 }
 
-// TestTargets is the proof that issue 3 asks for: on the two real layouts at 80
-// % load, seeds 1 to 20, the policy beats random by 30 % in mean retrieval and
-// plain nearest by 15 % in the 95th percentile of entry, on the same demand and
-// with the same relocation rule.
-//
-// Slides on demand is the rule of the figures that the targets were set by.
-// With idle slides as well nearest is as good as anything can be at Hoi Shing
-// Road, see TestTopTierBound: there it must not be worse.
-func TestTargets(t *testing.T) {
+// sample is a shipped site, and a car that its machines admit.
+func sample(t testing.TB, name string) (*parking.CarPark, parking.Vehicle) {
+	t.Helper()
+	park, _, err := sites.Sample(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := usual
+	v.Class = park.Bays[0].Classes[0]
+	return park, v
+}
+
+// target compares the policy with random and nearest on one car park.
+func target(t *testing.T, park *parking.CarPark, v parking.Vehicle, idle bool, wantRetrieval, wantEntry float64) {
+	t.Helper()
 	runs := seeds(20)
 	if testing.Short() {
 		runs = seeds(4) // under the race detector
 	}
-	for _, park := range []*parking.CarPark{hoiShing(), tungChau()} {
-		for _, idle := range []bool{false, true} {
-			reports, err := simulate.Compare(t.Context(), simulate.Config{CarPark: park, Warmup: 3, Days: 3, Pair: true, Idle: idle,
-				Demand: simulate.Synthetic{Bays: len(park.Bays), LoadPercent: 80, ErrorPercent: 30, Vehicle: usual}},
-				[]string{allocator.Freeflow, allocator.Nearest, allocator.Random}, runs)
-			if err != nil {
-				t.Fatal(err)
-			}
-			ours, nearest, random := &reports[0], &reports[1], &reports[2]
-			if ours.Arrived != nearest.Arrived || ours.Arrived != random.Arrived {
-				t.Fatalf("%s: %d, %d and %d arrivals", park.ID, ours.Arrived, nearest.Arrived, random.Arrived)
-			}
-			retrieval := less(ours.Retrieval.Mean(), random.Retrieval.Mean())
-			entry := less(ours.Entry.Quantile(950), nearest.Entry.Quantile(950))
-			t.Logf("%s, idle slides %v: retrieval %.0f %% below random, entry p95 %.0f %% below nearest\n%s",
-				park.ID, idle, retrieval, entry, simulate.Table(reports))
-			if retrieval < 30 {
-				t.Errorf("%s, idle slides %v: mean retrieval is %.1f %% below random, want 30", park.ID, idle, retrieval)
-			}
-			want := 15.0
-			if idle && park.ID == "tdstt46" {
-				want = 0
-			}
-			if entry < want {
-				t.Errorf("%s, idle slides %v: entry p95 is %.1f %% below nearest, want %.0f", park.ID, idle, entry, want)
-			}
-			if ours.Refused > min(nearest.Refused, random.Refused) {
-				t.Errorf("%s: %d refusals, %d and %d by the others", park.ID, ours.Refused, nearest.Refused, random.Refused)
-			}
-			for i := range ours.Seeds {
-				if a, b := ours.Seeds[i].Retrieval.Mean(), random.Seeds[i].Retrieval.Mean(); a >= b {
-					t.Errorf("%s, seed %d: mean retrieval %v, random %v", park.ID, i+1, a, b)
-				}
-			}
+	reports, err := simulate.Compare(t.Context(), simulate.Config{CarPark: park, Warmup: 3, Days: 3, Pair: true, Idle: idle,
+		Demand: simulate.Synthetic{Bays: len(park.Bays), LoadPercent: 80, ErrorPercent: 30, Vehicle: v}},
+		[]string{allocator.Freeflow, allocator.Nearest, allocator.Random}, runs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ours, nearest, random := &reports[0], &reports[1], &reports[2]
+	if ours.Arrived != nearest.Arrived || ours.Arrived != random.Arrived {
+		t.Fatalf("%s: %d, %d and %d arrivals", park.ID, ours.Arrived, nearest.Arrived, random.Arrived)
+	}
+	retrieval := less(ours.Retrieval.Mean(), random.Retrieval.Mean())
+	entry := less(ours.Entry.Quantile(950), nearest.Entry.Quantile(950))
+	t.Logf("%s, idle slides %v: retrieval %.0f %% below random, entry p95 %.0f %% below nearest\n%s",
+		park.ID, idle, retrieval, entry, simulate.Table(reports))
+	if retrieval < wantRetrieval {
+		t.Errorf("%s, idle slides %v: mean retrieval is %.1f %% below random, want %.0f", park.ID, idle, retrieval, wantRetrieval)
+	}
+	if entry < wantEntry {
+		t.Errorf("%s, idle slides %v: entry p95 is %.1f %% below nearest, want %.0f", park.ID, idle, entry, wantEntry)
+	}
+	if ours.Refused > min(nearest.Refused, random.Refused) {
+		t.Errorf("%s: %d refusals, %d and %d by the others", park.ID, ours.Refused, nearest.Refused, random.Refused)
+	}
+	for i := range ours.Seeds {
+		if a, b := ours.Seeds[i].Retrieval.Mean(), random.Seeds[i].Retrieval.Mean(); a >= b {
+			t.Errorf("%s, seed %d: mean retrieval %v, random %v", park.ID, i+1, a, b)
 		}
 	}
 }
 
-// TestTopTierBound shows why entry p95 cannot be below 66 s at Hoi Shing Road at
-// 80 % load under any policy: with every stay known beforehand, so many cars are
+// TestTargets is the proof that issue 3 asks for: on the two real layouts at 80
+// % load, seeds 1 to 20, the policy beats random by 30 % in mean retrieval and
+// plain nearest by 15 % in the 95th percentile of entry, on the same demand and
+// with the same relocation rule: both without idle slides and with them.
+func TestTargets(t *testing.T) {
+	for _, name := range []string{"hoi-shing-road", "tung-chau-street"} {
+		park, v := sample(t, name)
+		for _, idle := range []bool{false, true} {
+			target(t, park, v, idle, 30, 15)
+		}
+	}
+}
+
+// TestTargetsWithoutWays is the same with drivers at the gate at once, as in the
+// figures by which the targets were set: racks that have to get ready while the
+// driver stands there, and slide on demand.
+func TestTargetsWithoutWays(t *testing.T) {
+	for _, park := range []*parking.CarPark{hoiShing(), tungChau()} {
+		target(t, park, usual, false, 30, 15)
+	}
+}
+
+// TestTopTierBound shows why no policy has an entry p95 below 66 s at Hoi Shing
+// Road at 80 % load where drivers are at the gate at once: with every stay known beforehand, so many cars are
 // inside at the peak that more than a twentieth of all arrivals must be stored
 // in the top tier, where a driver waits 66 s (gate and lift) even if nothing has
 // to slide.
