@@ -264,10 +264,16 @@ func (s *system) start(ctx context.Context) error {
 	if s.flags.runs("matcher") {
 		s.matcher(ctx)
 	}
-	if s.flags.demo {
-		return s.demo(ctx, s.address("gateway"))
+	if !s.flags.demo {
+		return nil
 	}
-	return nil
+	if err := s.demo(ctx, s.address("gateway")); err != nil {
+		return err
+	}
+	if s.parking == nil {
+		return nil
+	}
+	return s.demoParking(ctx)
 }
 
 func (s *system) serve(ctx context.Context, target string, build func(context.Context) (*echo.Echo, error)) error {
