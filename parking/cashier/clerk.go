@@ -16,7 +16,7 @@ import (
 
 // Bounds of clerk and follower.
 const (
-	clerkBatch = 100
+	batch = 100
 	// tries is how often one order or vehicle is tried that others do not fail
 	// with, before it is set aside with an alarm.
 	tries     = 5
@@ -58,12 +58,12 @@ func NewClerk(p ClerkParts) (*Clerk, error) {
 // Run posts until the context ends, and returns the context's error. A fault of
 // the ledger or the store is tried again, at growing intervals.
 func (k *Clerk) Run(ctx context.Context) error {
-	return repeat(ctx, k.p.Log, "posting charges of car parks", clerkBatch, k.Once)
+	return repeat(ctx, k.p.Log, "posting charges of car parks", k.Once)
 }
 
 // repeat runs once until the context ends: at once again after a full batch,
 // after a pause otherwise, after a growing one where it failed.
-func repeat(ctx context.Context, log *slog.Logger, what string, full int, once func(context.Context) (int, error)) error {
+func repeat(ctx context.Context, log *slog.Logger, what string, once func(context.Context) (int, error)) error {
 	pause := backoff
 	for {
 		n, err := once(ctx)
@@ -76,7 +76,7 @@ func repeat(ctx context.Context, log *slog.Logger, what string, full int, once f
 			wait, pause = pause, min(2*pause, backoffTo)
 		default:
 			pause = backoff
-			if n >= full {
+			if n >= batch {
 				wait = 0
 			}
 		}
@@ -94,7 +94,7 @@ func repeat(ctx context.Context, log *slog.Logger, what string, full int, once f
 // safe for concurrent use of one Clerk. The error is a fault of the ledger or
 // the store; what was done before it is marked.
 func (k *Clerk) Once(ctx context.Context) (int, error) {
-	orders, err := k.p.Ledger.Unposted(ctx, clerkBatch)
+	orders, err := k.p.Ledger.Unposted(ctx, batch)
 	if err != nil {
 		return 0, fmt.Errorf("reading orders of the ledger: %w", err)
 	}

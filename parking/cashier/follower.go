@@ -11,8 +11,6 @@ import (
 	"freeflow/parking"
 )
 
-const followerBatch = 100
-
 // FollowerParts are what a Follower is made of.
 type FollowerParts struct {
 	Changes parking.Changes
@@ -39,14 +37,14 @@ func NewFollower(p FollowerParts) (*Follower, error) {
 
 // Run follows until the context ends, and returns the context's error.
 func (f *Follower) Run(ctx context.Context) error {
-	return repeat(ctx, f.p.Log, "following allocations", followerBatch, f.Once)
+	return repeat(ctx, f.p.Log, "following allocations", f.Once)
 }
 
 // Once follows one batch of the oldest changes and says how many are done with.
 // Not safe for concurrent use of one Follower. The error is a fault of the
 // store.
 func (f *Follower) Once(ctx context.Context) (int, error) {
-	changes, err := f.p.Changes.Unseen(ctx, followerBatch)
+	changes, err := f.p.Changes.Unseen(ctx, batch)
 	if err != nil {
 		return 0, fmt.Errorf("reading changes of allocations: %w", err)
 	}

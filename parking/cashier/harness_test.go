@@ -312,42 +312,49 @@ func (w *world) fake() *fakeLedger {
 // ledger has, to the cent.
 func (w *world) wantConserved(l *fakeLedger) {
 	w.Helper()
-	var cost, credit, charged, receipts, paidSum int64
 	for park := range w.sites.parks {
-		list, err := w.cashier.Stays(w.Context(), park, "", parking.Page{Limit: 1000})
-		if err != nil {
-			w.Fatal(err)
+		w.wantConservedAt(l, park)
+	}
+}
+
+func (w *world) wantConservedAt(l *fakeLedger, park string) {
+	w.Helper()
+	var cost, credit, charged, receipts, paidSum int64
+	list, err := w.cashier.Stays(w.Context(), park, "", parking.Page{Limit: 1000})
+	if err != nil {
+		w.Fatal(err)
+	}
+	for _, s := range list {
+		cost += s.AmountCents
+		paidSum += s.PaidCents
+		switch {
+		case s.State == parking.Review || s.State == parking.Open && s.AmountCents == 0:
+			credit += s.PaidCents // stands in the ledger although no price does
+		default:
+			credit += max(0, s.PaidCents-s.AmountCents)
 		}
-		for _, s := range list {
-			cost += s.AmountCents
-			paidSum += s.PaidCents
-			switch {
-			case s.State == parking.Review || s.State == parking.Open && s.AmountCents == 0:
-				credit += s.PaidCents // stands in the ledger although no price does
-			default:
-				credit += max(0, s.PaidCents-s.AmountCents)
+		if len(s.Receipt) > 0 && s.State != parking.Review {
+			var r tariff.Receipt
+			if err := json.Unmarshal(s.Receipt, &r); err != nil {
+				w.Fatal(err)
 			}
-			if len(s.Receipt) > 0 && s.State != parking.Review {
-				var r tariff.Receipt
-				if err := json.Unmarshal(s.Receipt, &r); err != nil {
-					w.Fatal(err)
-				}
-				var lines int64
-				for _, line := range r.Lines {
-					lines += int64(line.AmountCents)
-				}
-				if lines != s.AmountCents {
-					w.Errorf("stay %s costs %d, its receipt's lines sum to %d", s.ID, s.AmountCents, lines)
-				}
-				receipts += lines
+			var lines int64
+			for _, line := range r.Lines {
+				lines += int64(line.AmountCents)
 			}
+			if lines != s.AmountCents {
+				w.Errorf("stay %s costs %d, its receipt's lines sum to %d", s.ID, s.AmountCents, lines)
+			}
+			receipts += lines
 		}
 	}
 	for _, c := range l.charges {
-		charged += c.AmountCents
+		if c.Creditor == park {
+			charged += c.AmountCents
+		}
 	}
-	if receipts != cost || charged != cost+credit || l.cash() != paidSum {
-		w.Errorf("stays cost %d, receipts sum to %d, paid too much or in advance %d, the ledger has %d; paid %d, cash %d",
-			cost, receipts, credit, charged, paidSum, l.cash())
+	if receipts != cost || charged != cost+credit || l.cashAt(park) != paidSum {
+		w.Errorf("stays of %s cost %d, receipts sum to %d, paid too much or in advance %d, the ledger has %d; paid %d, cash %d",
+			park, cost, receipts, credit, charged, paidSum, l.cashAt(park))
 	}
 }

@@ -43,11 +43,13 @@ func (c *Cashier) Lane(ctx context.Context, events []parking.LaneEvent) ([]LaneR
 		e := events[i]
 		e.At = e.At.UTC().Truncate(time.Microsecond)
 		r, err := c.event(ctx, e)
+		if errors.Is(err, errTooManyNames) {
+			r, err = c.keepOnly(ctx, &e, err)
+		}
 		switch {
 		case err == nil:
 			results[i] = r
-		case errors.Is(err, parking.ErrInvalid), errors.Is(err, parking.ErrNotFound), errors.Is(err, parking.ErrConflict),
-			errors.Is(err, errTooManyNames):
+		case errors.Is(err, parking.ErrInvalid), errors.Is(err, parking.ErrNotFound), errors.Is(err, parking.ErrConflict):
 			results[i] = LaneResult{Event: e.ID, Err: err, Why: WhyRefused, Display: displays[WhyRefused]}
 		default:
 			return nil, fmt.Errorf("taking a lane's event: %w", err)
@@ -85,6 +87,29 @@ func (c *Cashier) event(ctx context.Context, e parking.LaneEvent) (LaneResult, e
 			return LaneResult{}, err
 		}
 		return s.result(ctx, &e, known)
+	})
+	return r.Value, err
+}
+
+// keepOnly keeps an event of which no stay can be derived, for people: it was
+// seen, and must not be lost with the reader's mistake.
+func (c *Cashier) keepOnly(ctx context.Context, e *parking.LaneEvent, why error) (LaneResult, error) {
+	c.p.Log.Warn("a lane event has no stay", "car_park", e.CarPark, "lane", e.Lane, "event", e.ID, "error", why)
+	r, err := do(ctx, c, Keep[LaneResult]{}, func(tx parking.Tx) (LaneResult, error) {
+		known, err := tx.PutLaneEvent(ctx, *e)
+		if err != nil {
+			return LaneResult{}, fmt.Errorf("keeping lane event %s: %w", e.ID, err)
+		}
+		alarm := parking.Alarm{
+			ID: "too-many-names/" + e.Lane, CarPark: e.CarPark, Kind: "too-many-names", Subject: e.Lane, Raised: c.p.Clock.Now(),
+			Detail: "Reads of this lane go by more names than one vehicle can have, and no stay was derived. Last event: " + e.ID,
+		}
+		if err := tx.Raise(ctx, alarm); err != nil {
+			return LaneResult{}, fmt.Errorf("raising an alarm: %w", err)
+		}
+		return LaneResult{
+			Event: e.ID, Known: known, Open: e.Direction == parking.In, Why: WhyStaff, Display: displays[WhyStaff], Flags: []string{NotDerived},
+		}, nil
 	})
 	return r.Value, err
 }

@@ -136,3 +136,13 @@ func (l *fakeLedger) owed(account string) (sum int64) {
 	}
 	return sum
 }
+
+// cashAt is the part of cash taken for a car park.
+func (l *fakeLedger) cashAt(park string) (sum int64) {
+	for id, p := range l.payments {
+		if !l.refunded[id] && l.charges[p.ChargeID].Creditor == park {
+			sum += p.AmountCents
+		}
+	}
+	return sum
+}

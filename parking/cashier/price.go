@@ -30,7 +30,7 @@ type rated struct {
 }
 
 // tariffStay says to the tariff what a stay was, up to now if it is open.
-func (s *scope) tariffStay(d *stay.Stay, r *record, now time.Time) (tariff.Stay, error) {
+func (s *scope) tariffStay(d *stay.Stay, r *record, now time.Time) tariff.Stay {
 	last := &d.Visits[len(d.Visits)-1]
 	exit := last.Exit
 	if d.Open {
@@ -55,11 +55,9 @@ func (s *scope) tariffStay(d *stay.Stay, r *record, now time.Time) (tariff.Stay,
 		s.machineTimes(&t, v, final, exit, o)
 	}
 	for i := range r.details.Notes {
-		if err := s.sayNote(&t, &r.details.Notes[i], exit); err != nil {
-			return t, err
-		}
+		sayNote(&t, &r.details.Notes[i], exit)
 	}
-	return t, nil
+	return t
 }
 
 // machineTimes says when the machine had the car, by the site's rule of the
@@ -113,7 +111,7 @@ func (s *scope) machineTimes(t *tariff.Stay, v *stay.Visit, final bool, now time
 }
 
 // sayNote tells the tariff what was put on the stay.
-func (s *scope) sayNote(t *tariff.Stay, n *note, exit time.Time) error {
+func sayNote(t *tariff.Stay, n *note, exit time.Time) {
 	switch n.Kind {
 	case notePayment:
 		at := n.Payment.For
@@ -146,10 +144,7 @@ func (s *scope) sayNote(t *tariff.Stay, n *note, exit time.Time) error {
 		if n.From.Before(to) {
 			t.Paused = append(t.Paused, tariff.Interval{Start: n.From, End: to})
 		}
-	case noteLost:
-		// Only that it was said; without an entry the fee follows by itself.
 	}
-	return nil
 }
 
 // maxStay is longer than any stay that the tariffs rate.
@@ -161,10 +156,7 @@ func (s *scope) rate(ctx context.Context, d *stay.Stay, r *record, now time.Time
 	if s.book == nil {
 		return rated{}, fmt.Errorf("%w: car park %s has no tariff %.64q; load it", errNoPrice, s.site.ID, s.site.Tariff)
 	}
-	t, err := s.tariffStay(d, r, now)
-	if err != nil {
-		return rated{}, err
-	}
+	t := s.tariffStay(d, r, now)
 	if err := s.sayRight(ctx, &t, d); err != nil {
 		return rated{}, err
 	}
@@ -191,6 +183,7 @@ func (s *scope) rate(ctx context.Context, d *stay.Stay, r *record, now time.Time
 	if len(sessions) > 0 {
 		t.EV = sessions[0].tariff()
 	}
+	var err error
 	if out.receipt, err = s.book.Rate(t); err != nil {
 		return rated{}, fmt.Errorf("%w: %w", errNoPrice, err)
 	}

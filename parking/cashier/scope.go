@@ -171,7 +171,8 @@ func (s *scope) lockNames(ctx context.Context, names []string) error {
 			continue
 		}
 		s.locked[n] = true
-		if err := s.tx.Lock(ctx, "stays "+s.site.ID+" "+n); err != nil {
+		// The name is digested: the rows of locks are kept, plates are not to be.
+		if err := s.tx.Lock(ctx, "stays/"+stayID(s.site.ID, n, 0)); err != nil {
 			return fmt.Errorf("locking a vehicle's stays: %w", err)
 		}
 	}

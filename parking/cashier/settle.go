@@ -28,12 +28,20 @@ const (
 	LostTicket = "lost-ticket"
 	// Exempt vehicles owe nothing.
 	Exempt = "exempt"
+	// NotDerived, of a LaneResult: the event was kept and made no stay.
+	NotDerived = "not-derived"
 )
 
 // settle makes of what the rules say the stay as it is to be stored: its price
 // if it is closed, and who pays. r has the id, the notes and what was stored.
 func (s *scope) settle(ctx context.Context, d *stay.Stay, r *record) error {
 	r.CarPark = s.site.ID
+	if r.TariffVersion == "" || !r.began().Equal(d.Began()) {
+		r.TariffVersion = ""
+		if v := versionAt(s.book, "", d.Began()); v != nil {
+			r.TariffVersion = v.Version
+		}
+	}
 	r.Vehicle, r.Tag, r.Plate, r.Ticket, r.Class = d.Vehicle, d.Tag, d.Plate, d.Ticket, d.Class
 	first, last := &d.Visits[0], &d.Visits[len(d.Visits)-1]
 	r.EntryEvent, r.ExitEvent = first.EntryEvent, last.ExitEvent
@@ -59,9 +67,6 @@ func (s *scope) settle(ctx context.Context, d *stay.Stay, r *record) error {
 		case noteLost:
 			r.flag(LostTicket)
 		}
-	}
-	if v := versionAt(s.book, "", d.Began()); v != nil && r.TariffVersion == "" {
-		r.TariffVersion = v.Version
 	}
 	if r.Currency == "" && s.book != nil {
 		r.Currency = s.book.Versions()[0].Currency

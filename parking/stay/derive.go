@@ -265,7 +265,10 @@ func (s *Stay) decide(all []Decision) {
 	if d == nil {
 		return
 	}
-	if d.Basis != s.Basis && (!strings.HasPrefix(d.Basis, basisOpen) || d.Basis != openBasis(s)) {
+	// What was decided while it was inside stands when it leaves, unless it was
+	// when it left.
+	stands := d.Basis == s.Basis || d.Exit.IsZero() && d.Basis == openBasis(s)
+	if !stands {
 		s.Flags = insert(s.Flags, Reopened)
 		s.Review = true
 		return

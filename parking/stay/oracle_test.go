@@ -17,9 +17,8 @@ import (
 // ins and outs, and shares no code with the walk.
 
 type oracleToken struct {
-	at  time.Time
-	in  bool
-	gap time.Duration
+	at time.Time
+	in bool
 }
 
 type oracleStay struct {
@@ -59,9 +58,8 @@ func oracleTokens(events []parking.LaneEvent) []oracleToken {
 }
 
 type oracleVisit struct {
-	entry, exit         time.Time
-	orphan, open, heldd bool
-	noExit              bool
+	entry, exit                time.Time
+	orphan, open, held, noExit bool
 }
 
 // oracleStays parses the tokens: In Out+ | In | Out+.
@@ -91,7 +89,7 @@ func oracleStays(tokens []oracleToken) []oracleStay {
 			outs++
 			i++
 		}
-		v.heldd = outs > 1
+		v.held = outs > 1
 		visits = append(visits, v)
 	}
 	// Re-entries first: groups of visits that continue each other.
@@ -136,7 +134,7 @@ func oracleStays(tokens []oracleToken) []oracleStay {
 			s.flags = append(s.flags, "reentry")
 		}
 		for _, v := range g {
-			if v.heldd {
+			if v.held {
 				s.flags = append(s.flags, "held-at-exit")
 				break
 			}

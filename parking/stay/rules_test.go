@@ -336,3 +336,18 @@ func TestADecisionWhileInsideStandsAtTheExit(t *testing.T) {
 		t.Errorf("got %v", show([]Stay{got}))
 	}
 }
+
+func TestAnExitThatStaffSaidIsReopenedByTheExitItself(t *testing.T) {
+	in := Input{Rules: rules(), Sightings: []Sighting{seen(t, "in 10:00:00 AB1")}}
+	open := Derive(in)[0]
+	in.Decisions = []Decision{{
+		Anchor: open.Anchor, Kind: Correct, Exit: clock(t, "11:00:00"), By: "staff", Reason: "not here any more", At: clock(t, "12:00:00"), Basis: open.Basis,
+	}}
+	if got := Derive(in)[0]; got.Open || got.Review || !got.Exit.Equal(clock(t, "11:00:00")) {
+		t.Errorf("decided: got %v", show([]Stay{got}))
+	}
+	in.Sightings = append(in.Sightings, seen(t, "out 13:00:00 AB1"))
+	if got := Derive(in)[0]; !got.Review || !got.Has(Reopened) {
+		t.Errorf("after the exit: got %v", show([]Stay{got}))
+	}
+}
