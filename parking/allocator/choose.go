@@ -44,9 +44,9 @@ func Standard() Weights {
 
 // Terms are what makes up a bay's cost, in milliseconds; the sum is the cost.
 type Terms struct {
-	// Own is the drive to the bay or gate and back out, the wait there for what
-	// of the machine's own time the drive does not cover, and the wait for the car
-	// at the end. Queue is what the machine's other work adds.
+	// Own is the drive to the bay or gate and back out, the wait there for the
+	// machine's own time, and the wait for the car at the end. Queue is what the
+	// machine's other work adds.
 	Own, Queue mechanism.Millis
 	// Walk is the way on foot, out and back.
 	Walk mechanism.Millis
@@ -220,10 +220,9 @@ func (c *chooser) terms(i int) Terms {
 		t.Own = 2 * b.drive
 		return t
 	}
-	// The machine gets ready while the driver drives to its gate.
-	ready, in := v.ahead[i], max(v.wait[b.machine]+v.ahead[i], b.drive)
-	t.Own = max(ready, b.drive) + b.drive + b.fetch*mechanism.Millis(c.weights.Fetch)/1000
-	t.Queue = in - max(ready, b.drive)
+	alone, in := v.in(i, 0), v.in(i, v.wait[b.machine])
+	t.Own = alone + b.drive + b.fetch*mechanism.Millis(c.weights.Fetch)/1000
+	t.Queue = in - alone
 	if over := in - b.drive - c.weights.LongMillis; over > 0 {
 		t.Queue += over * mechanism.Millis(c.weights.Long) / 1000
 	}

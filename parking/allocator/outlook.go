@@ -12,7 +12,6 @@ import (
 // quarter of an hour. It is made by Look, never changed, and safe for concurrent
 // use; one that is some minutes old is good enough.
 type Outlook struct {
-	at time.Time
 	// price[g][n] is what holding a bay of grade g costs others from now until
 	// n quarters from now, in milliseconds, for the time before.
 	price [][quarters + 1]float64
@@ -34,6 +33,28 @@ type Standing struct {
 	Arrived, Leaves time.Time
 }
 
+// Asked is the chance, 0 to 1, that a vehicle that stands is asked for within
+// that span from an instant: what is expected of its stay is wrong by 30 % of it
+// (standard deviation of a normal distribution, at least five minutes). Who is
+// long overdue may come at any time: a half.
+func (f *Forecast) Asked(s Standing, at time.Time, within time.Duration) float64 {
+	leaves := s.Leaves
+	if leaves.IsZero() {
+		stay := f.Stay(s.Arrived)
+		if stay == 0 {
+			stay = 2 * time.Hour
+		}
+		leaves = s.Arrived.Add(stay)
+	}
+	deviation := max(0.3*leaves.Sub(s.Arrived).Seconds(), 300)
+	by := func(t time.Time) float64 { return chance(t.Sub(leaves).Seconds() / deviation) }
+	before := by(at)
+	if before > 0.999 {
+		return 0.5
+	}
+	return (by(at.Add(within)) - before) / (1 - before)
+}
+
 // Look works out an outlook: vehicles that stand leave as they are expected to,
 // new ones come and stay as the forecast says and take the cheapest bays. The
 // bays of a grade are then short with some probability; while they are, one that
@@ -43,7 +64,7 @@ type Standing struct {
 // turnover the price then protects; where all grades are plentiful it is 0.
 func Look(v *View, f *Forecast, standing []Standing) *Outlook {
 	l := v.layout
-	o := &Outlook{at: v.At, price: make([][quarters + 1]float64, len(l.grades)), stay: f.Stay(v.At)}
+	o := &Outlook{price: make([][quarters + 1]float64, len(l.grades)), stay: f.Stay(v.At)}
 	o.ratePermille = int(f.Rate(v.At)*500 + 0.5)
 	const step = 15 * time.Minute
 	// leaves[g][n] is how many of the standing leave within quarter n.

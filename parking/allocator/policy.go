@@ -89,9 +89,12 @@ func (p plain) Choose(r Request, v *View) Decision {
 		default:
 			// Its own cycle without the driver, who is as slow everywhere: ready
 			// at the gate, and back.
-			cost = max(v.now[i], b.drive)
+			cost = v.now[i] + b.drive
+			if v.Early {
+				cost = max(v.now[i], b.drive)
+			}
 			if p.name == NearestQueue {
-				cost = max(v.wait[b.machine]+v.ahead[i], b.drive)
+				cost = v.in(i, v.wait[b.machine])
 			}
 		}
 		keys = append(keys, keyOf(cost, i))

@@ -18,6 +18,9 @@ type View struct {
 	// Outlook is what is expected; nil for nothing known. It is good for some
 	// minutes (see Look).
 	Outlook *Outlook
+	// Early says that a machine gets ready while its driver drives to the gate;
+	// otherwise it begins when the car is there.
+	Early bool
 	// Due is, by pool, how many reservations will claim a bay soon.
 	Due map[string]int
 
@@ -140,6 +143,16 @@ func (v *View) Free(bay int) bool { return bit(v.free, bay) && !bit(v.out, bay) 
 
 // Occupied is the number of bays with an allocation.
 func (v *View) Occupied() int { return v.occupied }
+
+// in is when the driver can drive into the machine's bay, from now, if the
+// machine is busy for so long.
+func (v *View) in(bay int, wait mechanism.Millis) mechanism.Millis {
+	drive := v.layout.bays[bay].drive
+	if v.Early {
+		return max(wait+v.ahead[bay], drive)
+	}
+	return max(wait, drive) + v.ahead[bay]
+}
 
 // each calls yield for every free bay that may be used, in order.
 func (v *View) each(yield func(bay int)) {

@@ -18,15 +18,15 @@ func (d *Decision) Bay(rank int) string {
 // lock.
 func (d *Decision) Terms(rank int) Terms { return d.chooser.terms(d.Ranked[rank]) }
 
-// Ready is how long after now the driver can act at the gate or bay: the queue
-// and the machine's own time, or the drive where that takes longer.
+// Ready is how long after now the driver can act at the gate or bay: the drive,
+// the queue and the machine's own time, as far as they do not go on at once.
 func (d *Decision) Ready(rank int) time.Duration {
 	v, i := d.chooser.view, d.Ranked[rank]
 	b := &v.layout.bays[i]
 	if b.machine == none {
 		return b.drive.Duration()
 	}
-	return max(v.wait[b.machine]+v.ahead[i], b.drive).Duration()
+	return v.in(i, v.wait[b.machine]).Duration()
 }
 
 // Explain says in a sentence each why the candidate of that rank is the bay, and

@@ -3,7 +3,6 @@ package simulate
 import (
 	"container/heap"
 	"context"
-	"math"
 	"math/rand/v2"
 	"time"
 
@@ -137,6 +136,7 @@ func newEngine(c Config, policy allocator.Policy, zone *time.Location) (*engine,
 	e := &engine{c: c, policy: policy, layout: layout, view: allocator.NewView(layout), zone: zone,
 		learns: allocator.NewForecast(zone), demand: rand.New(rand.NewPCG(c.Seed, 1)),
 		faults: rand.New(rand.NewPCG(c.Seed, 3)), inBay: make([]*car, layout.Bays()), looked: -outlookFor}
+	e.view.Early = c.Early
 	for _, m := range c.CarPark.Machines {
 		model, err := mechanism.New(m)
 		if err != nil {
@@ -386,25 +386,15 @@ func (e *engine) leave(c *car) {
 
 func (e *engine) hour(at millis) *hour { return &e.r.hours[e.instant(at).In(e.zone).Hour()] }
 
-// probability is the chance that the car is asked for within the lookahead, if
-// its expected leaving is wrong by 30 % of the stay, normally distributed.
+// probability is the chance that the car is asked for within the lookahead; 0
+// once it has been.
 func (e *engine) probability(c *car) float64 {
 	if c.requested > 0 {
 		return 0
 	}
-	expected := c.expected
-	if expected == 0 {
-		stay := e.learns.Stay(e.instant(c.arrived)).Milliseconds()
-		if stay == 0 {
-			stay = 2 * hourMs
-		}
-		expected = c.arrived + stay
+	s := allocator.Standing{Arrived: e.instant(c.arrived)}
+	if c.expected > 0 {
+		s.Leaves = e.instant(c.expected)
 	}
-	deviation := max(0.3*float64(expected-c.arrived), float64(5*minute))
-	normal := func(at millis) float64 { return 0.5 * math.Erfc(-float64(at-expected)/deviation/math.Sqrt2) }
-	before := normal(e.now)
-	if before > 0.999 {
-		return 0.5
-	}
-	return (normal(e.now+lookahead) - before) / (1 - before)
+	return e.learns.Asked(s, e.instant(e.now), time.Duration(lookahead)*time.Millisecond)
 }

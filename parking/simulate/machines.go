@@ -35,10 +35,15 @@ func (e *engine) next(m, lift int) bool {
 		}
 		op := mechanism.Operation{Kind: o.kind, Bay: o.own, Lift: lift}
 		if o.kind == parking.Store && o.car.gate > e.now {
-			// Just in time for the driver, who is still driving.
-			estimate, err := mc.model.Estimate(op)
-			if early := o.car.gate - millis(estimate.Ready); err == nil && early > e.now {
-				e.push(event{at: early, kind: wake, machine: m})
+			from := o.car.gate
+			if e.c.Early {
+				// Just in time for the driver, who is still driving.
+				if estimate, err := mc.model.Estimate(op); err == nil {
+					from -= millis(estimate.Ready)
+				}
+			}
+			if from > e.now {
+				e.push(event{at: from, kind: wake, machine: m})
 				continue
 			}
 		}
@@ -69,7 +74,7 @@ func (e *engine) pair(m, lift, i int) bool {
 			store, fetch = second, first
 		}
 		d, err := mc.model.Dual(store.own, fetch.own, lift)
-		if err != nil || d.Saving <= 0 || store.car.gate > e.now+millis(d.StoreReady) {
+		if err != nil || d.Saving <= 0 || store.car.gate > e.now {
 			continue
 		}
 		if _, err := mc.model.ApplyDual(store.own, fetch.own, lift); err != nil {

@@ -43,17 +43,6 @@ func (w *Waits) Quantile(permille int) time.Duration {
 	return time.Duration(w.millis[min(max(i-1, 0), n-1)]) * time.Millisecond
 }
 
-// within is how many did not exceed it.
-func (w *Waits) within(limit time.Duration) int {
-	n := 0
-	for _, ms := range w.millis {
-		if ms <= limit.Milliseconds() {
-			n++
-		}
-	}
-	return n
-}
-
 // MachineReport is one machine's part.
 type MachineReport struct {
 	ID string

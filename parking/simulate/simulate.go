@@ -70,7 +70,10 @@ type Config struct {
 	Idle bool
 	// Pair says that a store and a fetch that wait at one machine are done in
 	// one cycle where that saves time.
-	Pair   bool
+	Pair bool
+	// Early says that a machine gets ready for a car while its driver is still
+	// driving to the gate; otherwise it begins when the car is there.
+	Early  bool
 	Faults Faults
 }
 

@@ -26,9 +26,9 @@ func TestTable(t *testing.T) {
 		days, warmup = 10, 7
 	}
 	var b strings.Builder
-	table := func(title string, park *parking.CarPark, demand simulate.Demand, idle bool) {
+	table := func(title string, park *parking.CarPark, demand simulate.Demand, idle, early bool) {
 		reports, err := simulate.Compare(t.Context(), simulate.Config{CarPark: park, Warmup: warmup, Days: days, Pair: true, Idle: idle,
-			Demand: demand}, allocator.Names(), seeds(n))
+			Early: early, Demand: demand}, allocator.Names(), seeds(n))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -66,11 +66,16 @@ func TestTable(t *testing.T) {
 		bare     *parking.CarPark
 	}{{"hoi-shing-road", "tdstt46", hoiShing()}, {"tung-chau-street", "tdstt90", tungChau()}} {
 		park, v := sample(t, site.name)
-		for _, idle := range []bool{false, true} {
-			for _, load := range []int{60, 80, 100} {
-				table(fmt.Sprintf("%s, %d %%, idle slides %v", site.name, load, idle), park, synthetic(park, load, v), idle)
-			}
-			table(fmt.Sprintf("%s, 80 %%, no ways, idle slides %v", site.name, idle), site.bare, synthetic(site.bare, 80, usual), idle)
+		// Drivers at the gate at once and slides on demand: as the figures by which
+		// the targets were set.
+		for _, load := range []int{60, 80, 100} {
+			table(fmt.Sprintf("%s, %d %%: A", site.name, load), site.bare, synthetic(site.bare, load, usual), false, false)
+		}
+		for _, load := range []int{60, 80, 100} {
+			table(fmt.Sprintf("%s, %d %%: B", site.name, load), park, synthetic(park, load, v), true, false)
+		}
+		for _, load := range []int{60, 80, 100} {
+			table(fmt.Sprintf("%s, %d %%: C", site.name, load), park, synthetic(park, load, v), true, true)
 		}
 		samples, err := simulate.HongKong(site.id)
 		if err != nil {
@@ -80,7 +85,7 @@ func TestTable(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		table(fmt.Sprintf("%s, inferred, peak 80 %%, idle slides", site.name), park, d.At(len(park.Bays), 80, 30, v), true)
+		table(fmt.Sprintf("%s, inferred, peak 80 %%: C", site.name), park, d.At(len(park.Bays), 80, 30, v), true, true)
 	}
 	t.Log("\n" + b.String())
 }
