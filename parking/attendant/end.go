@@ -338,8 +338,9 @@ func (a *Attendant) move(ctx context.Context, s *site, id string, c choice, by, 
 }
 
 // rehome finds another bay for a car that is still at the gate of a machine
-// that will not take it. It gives up, with an alarm, where there is none.
-func (a *Attendant) rehome(ctx context.Context, s *site, x parking.Allocation, reason string) error {
+// that will not take it, in another machine than without. It gives up, with an
+// alarm, where there is none.
+func (a *Attendant) rehome(ctx context.Context, s *site, x parking.Allocation, without, reason string) error {
 	lost := map[int]bool{}
 	pool := ""
 	if b, _, err := s.bay(x.Bay); err == nil {
@@ -349,7 +350,7 @@ func (a *Attendant) rehome(ctx context.Context, s *site, x parking.Allocation, r
 		if err := s.refresh(ctx, a); err != nil {
 			return err
 		}
-		c, ok := s.choose(wish{vehicle: x.Vehicle, pool: pool, without: x.Machine,
+		c, ok := s.choose(wish{vehicle: x.Vehicle, pool: pool, without: without,
 			stay: time.Duration(x.ExpectedStayMinutes) * time.Minute}, lost, true, a.clock.Now())
 		if !ok {
 			_, err := a.do(ctx, s, nil, func(w *work) (parking.Answer, error) {

@@ -43,7 +43,7 @@ func day(t *testing.T, park *parking.CarPark, seed uint64, cars int, faults rack
 		now := s.clock.Now()
 		if arrivals < cars && !now.Before(nextCar) {
 			nextCar = now.Add(time.Duration(rng.IntN(240)) * time.Second)
-			if c, err := s.Counts(t.Context(), park.ID); err == nil && c.Free > 3 {
+			if c, err := s.Counts(t.Context(), park.ID); err == nil && c.Free > 6 {
 				r, err := s.Allocate(t.Context(), AllocateRequest{CarPark: park.ID, Vehicle: car(arrivals)}, Keep[Given]{})
 				if err != nil {
 					t.Fatalf("%v %s", err, s.picture())

@@ -35,7 +35,7 @@ func (a *Attendant) Next(ctx context.Context, p Poll) (Turn, error) {
 	if _, err := s.machine(p.Machine); err != nil {
 		return Turn{}, err
 	}
-	var turn Turn
+	var turn *Turn
 	var act func() error
 	// Most polls change nothing: they cost one snapshot and no lock.
 	err = a.keeping.View(ctx, func(tx parking.Tx) error {
@@ -46,8 +46,11 @@ func (a *Attendant) Next(ctx context.Context, p Poll) (Turn, error) {
 		turn, act = a.decide(t, p)
 		return nil
 	})
-	if err != nil || act == nil {
-		return turn, err
+	if err != nil {
+		return Turn{}, fmt.Errorf("reading machine %s of %s: %w", p.Machine, p.CarPark, err)
+	}
+	if act == nil {
+		return *turn, nil
 	}
 	_, err = a.do(ctx, s, nil, func(w *work) (parking.Answer, error) {
 		t, err := a.open(w, p.Machine)
@@ -66,13 +69,13 @@ func (a *Attendant) Next(ctx context.Context, p Poll) (Turn, error) {
 	if err != nil {
 		return Turn{}, fmt.Errorf("deciding what machine %s of %s does: %w", p.Machine, p.CarPark, err)
 	}
-	return turn, nil
+	return *turn, nil
 }
 
 // decide says what the controller is told, and what has to be written for it;
-// act is nil where nothing has.
-func (a *Attendant) decide(t *turn, p Poll) (turn Turn, act func() error) {
-	turn.RetryAfter = a.settings.PollEvery
+// act is nil where nothing has, and else may add to the turn.
+func (a *Attendant) decide(t *turn, p Poll) (turn *Turn, act func() error) {
+	turn = &Turn{RetryAfter: a.settings.PollEvery}
 	if t.status.Boot != p.Boot || !t.status.Reconciled {
 		turn.InventoryWanted = true
 		return turn, nil
@@ -117,15 +120,19 @@ func (a *Attendant) decide(t *turn, p Poll) (turn Turn, act func() error) {
 		}
 	}
 	lift := min(busy, t.machine.Lifts-1)
+	free, stuck := t.feasible(free)
 	i, wakes := pick(t.model, free, t.now, lift)
 	if i >= 0 {
-		return turn, t.send(&turn, free[i])
+		return turn, t.send(turn, free[i])
+	}
+	if len(stuck) > 0 && len(running) == 0 {
+		return turn, func() error { return t.unstick(a, stuck) }
 	}
 	if wait := wakes.Sub(t.now); !wakes.IsZero() && wait < turn.RetryAfter {
 		turn.RetryAfter = max(wait, 0)
 	}
 	if len(running) == 0 && (wakes.IsZero() || wakes.Sub(t.now) > 2*time.Minute) && len(free) == 0 {
-		if idle := t.idle(&turn); idle != nil {
+		if idle := t.idle(turn); idle != nil {
 			return turn, idle
 		}
 	}
@@ -158,14 +165,8 @@ func (t *turn) orphans() []parking.Command {
 // it.
 func (t *turn) send(turn *Turn, j job) func() error {
 	if j.command.Kind == parking.Fetch {
-		// Places that are promised to others are no places to make way to.
-		e, err := t.reserved().Estimate(j.op)
-		if err != nil {
-			return func() error {
-				return t.alarm("cannot-reach", j.command.Allocation, "bay "+j.command.Bay+": cars stand before it and there is no place for them")
-			}
-		}
-		if len(e.Relocations) > 0 {
+		// Feasible has asked the same.
+		if e, err := t.reserved().Estimate(j.op); err == nil && len(e.Relocations) > 0 {
 			return t.relocate(turn, e.Relocations[0], j.command.DueAt)
 		}
 	}
@@ -187,12 +188,61 @@ func (t *turn) send(turn *Turn, j job) func() error {
 	}
 }
 
-// reserved is the model with all bays that any allocation holds occupied.
+// feasible are the orders that the machine could carry out now, and stuck those
+// whose way is blocked by cars for which nothing makes way.
+func (t *turn) feasible(jobs []job) (free, stuck []job) {
+	reserved := t.reserved()
+	for _, j := range jobs {
+		model := t.model
+		if j.command.Kind == parking.Fetch {
+			model = reserved
+		}
+		if _, err := model.Estimate(j.op); errors.Is(err, mechanism.ErrBlocked) || errors.Is(err, mechanism.ErrReserve) {
+			stuck = append(stuck, j)
+			continue
+		}
+		free = append(free, j)
+	}
+	return free, stuck
+}
+
+// unstick finds other bays for cars at the gate that cannot be brought into
+// theirs, and tells people of cars that cannot be reached.
+func (t *turn) unstick(a *Attendant, stuck []job) error {
+	for _, j := range stuck {
+		x, known := t.active[j.command.Allocation]
+		switch {
+		case j.command.Kind == parking.Store && known:
+			ctx, s := t.ctx, t.s
+			t.after = append(t.after, func() { a.later(ctx, s, x, "", "cars stand before it") })
+		case j.command.Kind == parking.Fetch && !t.s.told("cannot-reach/"+x.ID, t.now):
+			if err := t.alarm("cannot-reach", j.command.Allocation, "bay "+j.command.Bay+": cars stand before it and there is no place for them"); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// reserved is the model with all bays that any allocation holds occupied. Where
+// a car is still to come into a lane, the whole lane is: a car that made way to
+// its front would shut the other one out.
 func (t *turn) reserved() mechanism.Model {
 	m := t.model.Clone()
 	for own := range m.Bays() {
-		if t.byBay[t.s.bayOf(t.machine.ID, own)] != "" {
-			_ = m.SetOccupied(own, true) // own is in range
+		x, held := t.active[t.byBay[t.s.bayOf(t.machine.ID, own)]]
+		if !held {
+			continue
+		}
+		_ = m.SetOccupied(own, true) // own is in range
+		if stands(x) {
+			continue
+		}
+		at := m.Slot(own)
+		for other := range m.Bays() {
+			if s := m.Slot(other); s.Tier == at.Tier && s.Column == at.Column {
+				_ = m.SetOccupied(other, true)
+			}
 		}
 	}
 	return m

@@ -148,7 +148,7 @@ func (a *Attendant) watch(ctx context.Context, s *site) error {
 		}
 	}
 	for _, x := range waiting {
-		if err := a.rehome(ctx, s, x, "machine "+x.Machine+" is out of service"); err != nil {
+		if err := a.rehome(ctx, s, x, x.Machine, "machine "+x.Machine+" is out of service"); err != nil {
 			return err
 		}
 	}

@@ -194,7 +194,7 @@ func (t *turn) displace(a *Attendant, reason string) error {
 				continue
 			}
 			x, ctx, s := x, t.ctx, t.s
-			t.after = append(t.after, func() { a.later(ctx, s, x, reason) })
+			t.after = append(t.after, func() { a.later(ctx, s, x, x.Machine, reason) })
 		}
 	}
 	return nil
@@ -212,10 +212,10 @@ func (t *turn) sorted() []parking.Allocation {
 }
 
 // later finds another bay for a car after the transaction that closed its own.
-func (a *Attendant) later(ctx context.Context, s *site, x parking.Allocation, reason string) {
+func (a *Attendant) later(ctx context.Context, s *site, x parking.Allocation, without, reason string) {
 	tctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*a.settings.CommitTimeout)
 	defer cancel()
-	if err := a.rehome(tctx, s, x, reason); err != nil {
+	if err := a.rehome(tctx, s, x, without, reason); err != nil {
 		a.log.ErrorContext(ctx, "a car at the gate has no other bay yet", "car_park", s.def.ID, "allocation", x.ID, "error", err)
 	}
 }
