@@ -3,6 +3,7 @@ package operator
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"net/http"
 	"regexp"
@@ -10,7 +11,6 @@ import (
 	"time"
 
 	"github.com/labstack/echo/v4"
-	"golang.org/x/text/unicode/norm"
 
 	"freeflow/internal/web"
 	"freeflow/parking"
@@ -30,45 +30,38 @@ type vehicleForm struct {
 	Accessible bool   `json:"accessible,omitempty"`
 }
 
-// maxMark bounds a plate or tag, in bytes; maxMeasure a measure.
-const (
-	maxMark    = 64
-	maxMeasure = 1_000_000
-)
+// maxMeasure bounds a measure.
+const maxMeasure = 1_000_000
 
 var tagForm = regexp.MustCompile(`^([0-9A-F]{2}){1,62}$`)
-
-// plate brings a plate into the form in which plates are compared (contract
-// section 3).
-func plate(text string) string {
-	return strings.ToUpper(strings.Map(func(r rune) rune {
-		switch r {
-		case '-', '\u2010', '\u2011', ' ', '\t', '\n', '\r', '\u00a0', '\u3000':
-			return -1
-		}
-		return r
-	}, norm.NFKC.String(text)))
-}
 
 // vehicle checks and normalises what was sent; at is the JSON pointer of it.
 func (f vehicleForm) vehicle(at string) (parking.Vehicle, error) {
 	v := parking.Vehicle{
-		Plate: plate(f.Plate), Tag: strings.ToUpper(f.Tag), Class: f.Class,
+		Tag: strings.ToUpper(f.Tag), Class: f.Class,
 		LengthMM: f.LengthMM, WidthMM: f.WidthMM, HeightMM: f.HeightMM, WeightKG: f.WeightKG, EV: f.EV, Accessible: f.Accessible,
 	}
-	switch {
-	case v.Class == "":
+	if v.Class == "" {
 		return v, web.BadField(at+"/class", "is missing; write a class such as private_car")
-	case len(v.Class) > maxMark || len(v.Plate) > maxMark || len(f.Plate) > 4*maxMark:
-		return v, web.BadField(at, "class or plate is too long")
+	}
+	if err := short(at+"/class", v.Class, maxMark); err != nil {
+		return v, err
+	}
+	if len(f.Plate) <= 4*maxMark {
+		v.Plate = plate(f.Plate)
+	}
+	switch {
+	case len(f.Plate) > 4*maxMark || !plain(v.Plate, maxMark) || strings.Contains(v.Plate, ":"):
+		return v, web.BadField(at+"/plate", fmt.Sprintf("is not a plate: at most %d bytes, without control characters and colons", maxMark))
 	case v.Tag != "" && !tagForm.MatchString(v.Tag):
 		return v, web.BadField(at+"/tag", "is not hex of 1 to 62 whole bytes")
-	case strings.ContainsRune(v.Plate, 0) || strings.ContainsRune(v.Class, 0):
-		return v, web.BadField(at, "holds U+0000")
 	}
-	for name, measure := range map[string]int{"length_mm": v.LengthMM, "width_mm": v.WidthMM, "height_mm": v.HeightMM, "weight_kg": v.WeightKG} {
-		if measure < 0 || measure > maxMeasure {
-			return v, web.BadField(at+"/"+name, "is not a measure from 0 (not measured) to 1000000")
+	for _, one := range []struct {
+		name    string
+		measure int
+	}{{"length_mm", v.LengthMM}, {"width_mm", v.WidthMM}, {"height_mm", v.HeightMM}, {"weight_kg", v.WeightKG}} {
+		if one.measure < 0 || one.measure > maxMeasure {
+			return v, web.BadField(at+"/"+one.name, "is not a measure from 0 (not measured) to 1000000")
 		}
 	}
 	return v, nil
@@ -125,11 +118,14 @@ func (a *API) allocationOf(al parking.Allocation, staff bool) allocationForm {
 	if staff {
 		v := vehicleOf(al.Vehicle)
 		f.Vehicle, f.Stay, f.By, f.Reason = &v, al.Stay, al.By, al.Reason
+	} else if strings.HasPrefix(f.Why, byStaff) {
+		f.Why, f.Next = byStaff, "" // the reason is for colleagues
 	}
 	return f
 }
 
-func staff(c echo.Context) bool { return web.Caller(c) != "" }
+// byStaff begins the words for a bay that the allocator did not choose.
+const byStaff = "chosen by staff"
 
 type allocationBody struct {
 	Vehicle             vehicleForm `json:"vehicle"`
@@ -162,11 +158,8 @@ func (a *API) postAllocation(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	if body.ExpectedStayMinutes < 0 || body.ExpectedStayMinutes > maxStay {
-		return web.BadField("/expected_stay_minutes", "is not a number of minutes from 0 to a year")
-	}
-	if _, ok := site.Pool(body.Pool); body.Pool != "" && !ok {
-		return web.BadField("/pool", "there is no such pool here")
+	if err := body.check(site); err != nil {
+		return err
 	}
 	seesAll := staff(c)
 	keep := keeping(key, http.StatusCreated, func(g attendant.Given) any {
@@ -174,23 +167,54 @@ func (a *API) postAllocation(c echo.Context) error {
 		f.AlreadyInside = g.AlreadyInside
 		return f
 	}, func(g attendant.Given) string { return "/v1/allocations/" + g.ID })
+	then := func(g attendant.Given) { a.followed(c.Request().Context(), g.Allocation) }
 	if body.Bay != "" {
 		result, err := a.Attendant.Assign(c.Request().Context(), attendant.AssignRequest{
 			CarPark: site.ID, Bay: body.Bay, Vehicle: vehicle, ExpectedStayMinutes: body.ExpectedStayMinutes,
 			By: named(c, body.By), Reason: body.Reason,
 		}, keep)
-		return respond(c, keep, result, err, func(g attendant.Given) { a.followed(c.Request().Context(), g.Allocation) })
+		return respond(c, a, key, result, err, then)
 	}
 	result, err := a.Attendant.Allocate(c.Request().Context(), attendant.AllocateRequest{
 		CarPark: site.ID, Vehicle: vehicle, ExpectedStayMinutes: body.ExpectedStayMinutes,
 		Reservation: body.Reservation, Pool: body.Pool, By: named(c, body.By), Refuse: refusal,
 	}, keep)
-	return respond(c, keep, result, err, func(g attendant.Given) { a.followed(c.Request().Context(), g.Allocation) })
+	if body.Reservation != "" && isNotFound(err) {
+		return web.BadField("/reservation", "there is no such reservation")
+	}
+	return respond(c, a, key, result, err, then)
+}
+
+// check refuses what the car park cannot mean.
+func (b *allocationBody) check(site *parking.CarPark) error {
+	if b.ExpectedStayMinutes < 0 || b.ExpectedStayMinutes > maxStay {
+		return web.BadField("/expected_stay_minutes", "is not a number of minutes from 0 to a year")
+	}
+	if _, ok := site.Pool(b.Pool); b.Pool != "" && !ok {
+		return web.BadField("/pool", "there is no such pool here")
+	}
+	if err := short("/reservation", b.Reservation, maxID); err != nil {
+		return err
+	}
+	if b.Bay == "" {
+		return signature(b.By, b.Reason, false)
+	}
+	if _, ok := site.Bay(b.Bay); !ok {
+		return web.BadField("/bay", "there is no such bay here")
+	}
+	switch {
+	case b.Reservation != "":
+		return web.BadField("/reservation", "is not answered where staff choose the bay; leave one of them out")
+	case b.Pool != "":
+		return web.BadField("/pool", "does not bind staff, who choose the bay; leave one of them out")
+	}
+	return signature(b.By, b.Reason, true)
 }
 
 func (a *API) getAllocations(c echo.Context) error {
 	q := web.QueryOf(c, "vehicle", "after", "limit")
 	limit := q.Limit(usualRows, mostRows)
+	vehicle := mark(q, "vehicle")
 	if err := q.Err(); err != nil {
 		return err
 	}
@@ -200,11 +224,11 @@ func (a *API) getAllocations(c echo.Context) error {
 	}
 	var found []parking.Allocation
 	err = a.Keeping.View(c.Request().Context(), func(tx parking.Tx) error {
-		found, err = tx.Allocations(c.Request().Context(), site.ID, mark(q.Text("vehicle")), parking.Page{After: q.Text("after"), Limit: limit + 1})
+		found, err = tx.Allocations(c.Request().Context(), site.ID, vehicle, parking.Page{After: q.Text("after"), Limit: limit + 1})
 		return err
 	})
 	if err != nil {
-		return problem(err)
+		return ofList(err)
 	}
 	found, next := nextCursor(found, limit, func(al parking.Allocation) string { return al.ID })
 	items := make([]allocationForm, len(found))
@@ -212,15 +236,7 @@ func (a *API) getAllocations(c echo.Context) error {
 		items[i] = a.allocationOf(al, true)
 	}
 	web.LinkNext(c, next)
-	return c.JSON(http.StatusOK, web.Page[allocationForm]{Items: items, Next: next})
-}
-
-// mark is a plate or tag as it may be typed.
-func mark(text string) string {
-	if tag, ok := strings.CutPrefix(text, "tag:"); ok {
-		return strings.ToUpper(tag)
-	}
-	return plate(strings.TrimPrefix(text, "plate:"))
+	return tagged(c, web.Page[allocationForm]{Items: items, Next: next})
 }
 
 func (a *API) retrievalOf(r attendant.Retrieval, seesAll bool) allocationForm {
@@ -255,17 +271,18 @@ func (a *API) postRetrieval(c echo.Context) error {
 		return err
 	}
 	var notBefore time.Time
-	if body.NotBefore != "" {
-		if notBefore, err = time.Parse(time.RFC3339Nano, body.NotBefore); err != nil {
-			return web.BadField("/not_before", "is not a time; write it as 2026-11-23T08:00:00+08:00")
-		}
+	if err := moments(timeField{"/not_before", body.NotBefore, &notBefore}); err != nil {
+		return err
+	}
+	if notBefore.Sub(a.Clock.Now()) > mostAhead {
+		return web.BadField("/not_before", "is more than 31 days ahead")
 	}
 	seesAll := staff(c)
 	keep := keeping(key, http.StatusAccepted, func(r attendant.Retrieval) any { return a.retrievalOf(r, seesAll) }, nil)
 	result, err := a.Attendant.Retrieve(c.Request().Context(), attendant.RetrieveRequest{
 		Allocation: c.Param("id"), NotBefore: notBefore, By: named(c, ""),
 	}, keep)
-	return respond(c, keep, result, err, func(r attendant.Retrieval) { a.followed(c.Request().Context(), r.Allocation) })
+	return respond(c, a, key, result, err, func(r attendant.Retrieval) { a.followed(c.Request().Context(), r.Allocation) })
 }
 
 // personBody is what staff adds to what they decide.
@@ -298,9 +315,12 @@ func (a *API) ending(c echo.Context, do func(context.Context, attendant.EndReque
 	if err := decodeOptional(c, &body); err != nil {
 		return err
 	}
+	if err := signature(body.By, body.Reason, false); err != nil {
+		return err
+	}
 	keep := keeping(key, http.StatusOK, func(al parking.Allocation) any { return a.allocationOf(al, true) }, nil)
 	result, err := do(c.Request().Context(), attendant.EndRequest{Allocation: c.Param("id"), By: named(c, body.By), Reason: body.Reason}, keep)
-	return respond(c, keep, result, err, func(al parking.Allocation) { a.followed(c.Request().Context(), al) })
+	return respond(c, a, key, result, err, func(al parking.Allocation) { a.followed(c.Request().Context(), al) })
 }
 
 func (a *API) postRelease(c echo.Context) error { return a.ending(c, a.Attendant.Release) }
@@ -311,10 +331,27 @@ func (a *API) postRetrievalCancel(c echo.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := decodeOptional(c, &struct{}{}); err != nil {
+		return err
+	}
 	seesAll := staff(c)
 	keep := keeping(key, http.StatusOK, func(r attendant.Retrieval) any { return a.retrievalOf(r, seesAll) }, nil)
 	result, err := a.Attendant.CancelRetrieval(c.Request().Context(), attendant.EndRequest{Allocation: c.Param("id"), By: named(c, "")}, keep)
-	return respond(c, keep, result, err, func(r attendant.Retrieval) { a.followed(c.Request().Context(), r.Allocation) })
+	return respond(c, a, key, result, err, func(r attendant.Retrieval) { a.followed(c.Request().Context(), r.Allocation) })
+}
+
+// bayOf refuses a bay that the car park of the path's allocation does not have.
+func (a *API) bayOf(c echo.Context, bay string) error {
+	r, err := a.Attendant.Standing(c.Request().Context(), c.Param("id"))
+	if err != nil {
+		return problem(err)
+	}
+	if site, ok := a.Sites.CarPark(r.Allocation.CarPark); ok {
+		if _, ok := site.Bay(bay); ok {
+			return nil
+		}
+	}
+	return web.BadField("/bay", "there is no such bay here")
 }
 
 func (a *API) postMove(c echo.Context) error {
@@ -330,11 +367,17 @@ func (a *API) postMove(c echo.Context) error {
 	if err := web.DecodeJSON(c, &body); err != nil {
 		return err
 	}
+	if err := signature(body.By, body.Reason, true); err != nil {
+		return err
+	}
+	if err := a.bayOf(c, body.Bay); err != nil {
+		return err
+	}
 	keep := keeping(key, http.StatusOK, func(g attendant.Given) any { return a.allocationOf(g.Allocation, true) }, nil)
 	result, err := a.Attendant.Move(c.Request().Context(), attendant.MoveRequest{
 		Allocation: c.Param("id"), Bay: body.Bay, By: named(c, body.By), Reason: body.Reason,
 	}, keep)
-	return respond(c, keep, result, err, func(g attendant.Given) { a.followed(c.Request().Context(), g.Allocation) })
+	return respond(c, a, key, result, err, func(g attendant.Given) { a.followed(c.Request().Context(), g.Allocation) })
 }
 
 func (a *API) postResolve(c echo.Context) error {
@@ -343,16 +386,29 @@ func (a *API) postResolve(c echo.Context) error {
 		return err
 	}
 	var body struct {
-		State  string `json:"state"`
+		State string `json:"state"`
+		// Bay is where the car stands, if that is another bay of the machine.
+		Bay    string `json:"bay,omitempty"`
 		By     string `json:"by,omitempty"`
 		Reason string `json:"reason"`
 	}
 	if err := web.DecodeJSON(c, &body); err != nil {
 		return err
 	}
+	if !parking.Unknown.May(parking.State(body.State)) {
+		return web.BadField("/state", "is none of assigned, stored, retrieving, staged, gone, cancelled")
+	}
+	if err := signature(body.By, body.Reason, true); err != nil {
+		return err
+	}
+	if body.Bay != "" {
+		if err := a.bayOf(c, body.Bay); err != nil {
+			return err
+		}
+	}
 	keep := keeping(key, http.StatusOK, func(al parking.Allocation) any { return a.allocationOf(al, true) }, nil)
 	result, err := a.Attendant.Resolve(c.Request().Context(), attendant.ResolveRequest{
-		Allocation: c.Param("id"), To: parking.State(body.State), By: named(c, body.By), Reason: body.Reason,
+		Allocation: c.Param("id"), To: parking.State(body.State), Bay: body.Bay, By: named(c, body.By), Reason: body.Reason,
 	}, keep)
-	return respond(c, keep, result, err, func(al parking.Allocation) { a.followed(c.Request().Context(), al) })
+	return respond(c, a, key, result, err, func(al parking.Allocation) { a.followed(c.Request().Context(), al) })
 }

@@ -18,8 +18,11 @@ import (
 )
 
 // once reads the request's Idempotency-Key. It comes before the body is
-// decoded, so that the fingerprint is of what was sent.
+// decoded, so that the fingerprint is of what was sent. No POST has parameters.
 func once(c echo.Context) (*parking.Once, error) {
+	if err := noQuery(c); err != nil {
+		return nil, err
+	}
 	r, err := web.RepeatableRequest(c)
 	if err != nil {
 		return nil, err
@@ -63,19 +66,58 @@ func keeping[T any](key *parking.Once, status int, form func(T) any, location fu
 	}}
 }
 
-// respond answers with the result of a request, or its error. What was done, and
-// not only repeated, is followed by then, nil for nothing.
-func respond[T any](c echo.Context, keep attendant.Keep[T], result attendant.Result[T], err error, then func(T)) error {
-	if err != nil {
-		return problem(err)
-	}
-	if result.Answer.Replayed {
-		return write(c, result.Answer)
-	}
-	if then != nil {
+// respond answers with the result of a request, or its error: with the very
+// bytes that were kept for its repetitions. What was done, and not only
+// repeated, is followed by then, nil for nothing.
+func respond[T any](c echo.Context, a *API, key *parking.Once, result attendant.Result[T], err error, then func(T)) error {
+	switch {
+	case result.Answer.Status == 0 && err == nil:
+		return errors.New("a request with an idempotency key was done and its answer not kept")
+	case result.Answer.Status == 0:
+		return a.refused(c, key, err)
+	case err == nil && !result.Answer.Replayed && then != nil:
 		then(result.Value)
 	}
-	return write(c, keep.Encode(result.Value))
+	return write(c, result.Answer)
+}
+
+// refused answers with an error. One that says what was decided is kept under
+// the key, so that a repetition gets the same answer even where it would be
+// another by then; whatever else was kept under the key meanwhile is the answer.
+func (a *API) refused(c echo.Context, key *parking.Once, err error) error {
+	said := problem(err)
+	answer, ok := decided(err)
+	if !ok {
+		return said
+	}
+	kept, err := a.Keeping.Do(c.Request().Context(), key, func(parking.Tx) (parking.Answer, error) { return answer, nil })
+	switch {
+	case errors.Is(err, parking.ErrKeyReused):
+		return problem(err)
+	case err != nil:
+		return said // it was not done, and a repetition finds out anew
+	}
+	return write(c, kept)
+}
+
+// decided is the answer to be kept for an error that says what was decided;
+// false for one of the request's form, or that another try may mend.
+func decided(err error) (parking.Answer, bool) {
+	var limit *attendant.LimitError
+	var noBay *attendant.NoBayError
+	var full *attendant.FullError
+	switch {
+	case errors.Is(err, attendant.ErrBusy), errors.Is(err, parking.ErrKeyReused), errors.Is(err, parking.ErrKeyBusy), errors.Is(err, parking.ErrStale):
+		return parking.Answer{}, false
+	case errors.As(err, &limit), errors.As(err, &noBay), errors.As(err, &full), errors.Is(err, parking.ErrBayTaken), errors.Is(err, parking.ErrConflict):
+	default:
+		return parking.Answer{}, false
+	}
+	var p *web.Problem
+	if !errors.As(problem(err), &p) {
+		return parking.Answer{}, false
+	}
+	return answerOf(p.Status, p, ""), true
 }
 
 // problem says what an error of the domain looks like from outside; others
@@ -112,7 +154,8 @@ func problem(err error) error {
 	case errors.Is(err, parking.ErrNotFound):
 		return web.NotFound(clean(err))
 	case errors.Is(err, parking.ErrStale):
-		return web.NewProblem(http.StatusPreconditionFailed, "changed", "Changed since it was read", "read it again, then repeat the change")
+		// No POST has a precondition: 412 would speak of one.
+		return web.NewProblem(http.StatusConflict, "changed", "Changed since it was read", "others changed it at the same time; try again")
 	case errors.Is(err, parking.ErrConflict):
 		return web.NewProblem(http.StatusConflict, "state", "Not in this state", clean(err))
 	case errors.Is(err, parking.ErrInvalid):
@@ -121,14 +164,35 @@ func problem(err error) error {
 	return err
 }
 
+// isNotFound reports whether what was asked for does not exist.
+func isNotFound(err error) bool { return errors.Is(err, parking.ErrNotFound) }
+
+// mostDetail bounds what is told of an error, in bytes.
+const mostDetail = 1000
+
 // clean is the text of an error of the domain, whose texts name no marks and no
-// internals, bounded.
+// internals, bounded; without the word that its status says anyway.
 func clean(err error) string {
 	text := strings.ToValidUTF8(err.Error(), "\uFFFD")
-	if len(text) > 1000 {
-		text = text[:1000]
+	for _, kind := range []error{parking.ErrNotFound, parking.ErrConflict, parking.ErrInvalid} {
+		text = strings.TrimPrefix(text, kind.Error()+": ")
+		if rest, ok := strings.CutSuffix(text, ": "+kind.Error()); ok {
+			text = rest
+		}
+	}
+	if len(text) > mostDetail {
+		text = strings.ToValidUTF8(text[:mostDetail], "")
 	}
 	return text
+}
+
+// ofList is the problem of a list whose car park is there: what was not found
+// is the place to go on from.
+func ofList(err error) error {
+	if isNotFound(err) {
+		return web.BadParameter("after", "is not the next of an answer before")
+	}
+	return problem(err)
 }
 
 func limitProblem(e *attendant.LimitError) *web.Problem {
@@ -159,11 +223,7 @@ func refusal(err error) (parking.Answer, bool) {
 	if !errors.As(err, &limit) && !errors.As(err, &noBay) {
 		return parking.Answer{}, false
 	}
-	var p *web.Problem
-	if !errors.As(problem(err), &p) {
-		return parking.Answer{}, false
-	}
-	return answerOf(p.Status, p, ""), true
+	return decided(err)
 }
 
 // instant is a time as the API writes it; nil where there is none.
@@ -188,10 +248,10 @@ func tagged(c echo.Context, v any) error {
 
 func taggedAs(c echo.Context, etag string, body []byte) error {
 	c.Response().Header().Set("ETag", etag)
-	c.Response().Header().Set("Cache-Control", "no-cache")
-	for _, known := range strings.Split(c.Request().Header.Get("If-None-Match"), ",") {
-		known = strings.TrimPrefix(strings.TrimSpace(known), "W/")
-		if known == etag || known == "*" {
+	// Nobody's cache but the asker's own: much of it is about one driver.
+	c.Response().Header().Set("Cache-Control", "private, no-cache")
+	for _, known := range tagsOf(c, "If-None-Match") {
+		if known == "*" || strings.TrimPrefix(known, "W/") == etag {
 			return c.NoContent(http.StatusNotModified)
 		}
 	}

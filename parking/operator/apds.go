@@ -1,8 +1,6 @@
 package operator
 
 import (
-	"net/http"
-
 	"github.com/labstack/echo/v4"
 
 	"freeflow/internal/web"
@@ -177,8 +175,8 @@ func credentials(s parking.Stay) []apdsCredential {
 // getSessions lists the stays of a car park.
 func (a *API) getSessions(c echo.Context) error {
 	q := web.QueryOf(c, "place", "from", "after", "limit")
-	limit := q.Limit(usualRows, mostRows)
-	from, _ := q.Instant("from")
+	limit := q.Limit(usualRows, mostSessions)
+	from, _ := parameterTime(q, "from")
 	place := q.Needed("place")
 	if err := q.Err(); err != nil {
 		return err
@@ -190,7 +188,7 @@ func (a *API) getSessions(c echo.Context) error {
 	ctx := c.Request().Context()
 	stays, err := a.Cashier.Stays(ctx, site.ID, "", parking.Page{After: q.Text("after"), Limit: limit + 1, From: from})
 	if err != nil {
-		return problem(err)
+		return ofList(err)
 	}
 	stays, next := nextCursor(stays, limit, func(s parking.Stay) string { return s.ID })
 	list := apdsList[apdsSession]{Meta: apdsMeta{Count: len(stays), Next: next}, Data: make([]apdsSession, len(stays))}
@@ -199,7 +197,7 @@ func (a *API) getSessions(c echo.Context) error {
 			segment := apdsSegment{Start: instant(s.Entry), End: instant(s.Exit), PlaceID: s.CarPark, Validation: "none"}
 			if s.Allocation != "" {
 				al, err := tx.Allocation(ctx, s.Allocation)
-				if err != nil {
+				if err != nil && !isNotFound(err) {
 					return err
 				}
 				segment.SpaceID = al.Bay
@@ -215,5 +213,5 @@ func (a *API) getSessions(c echo.Context) error {
 		return problem(err)
 	}
 	web.LinkNext(c, next)
-	return c.JSON(http.StatusOK, list)
+	return tagged(c, list)
 }

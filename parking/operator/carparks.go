@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 	"github.com/labstack/echo/v4"
 
 	"freeflow/billing"
@@ -193,49 +195,71 @@ func (a *API) getSite(c echo.Context) error {
 
 func versionTag(version int64) string { return `"` + strconv.FormatInt(version, 10) + `"` }
 
-// putCarPark takes a site file. If-Match makes it a change of that version only,
-// If-None-Match: * a new car park only.
+// putCarPark takes a site file. If-Match, with the tag that getSite gave, makes
+// it a change of that version only, If-None-Match: * a new car park only.
 func (a *API) putCarPark(c echo.Context) error {
-	if err := web.QueryOf(c).Err(); err != nil {
+	if err := noQuery(c); err != nil {
 		return err
-	}
-	version := int64(-1)
-	if c.Request().Header.Get("If-None-Match") == "*" {
-		version = 0
-	} else if match := strings.Trim(c.Request().Header.Get("If-Match"), `" `); match != "" && match != "*" {
-		var err error
-		if version, err = strconv.ParseInt(match, 10, 64); err != nil {
-			return web.NewProblem(http.StatusPreconditionFailed, "changed", "Changed since it was read", "If-Match is no version of this car park")
-		}
 	}
 	document, err := io.ReadAll(c.Request().Body)
 	if err != nil {
 		return web.ReadingBody(err)
 	}
-	d, err := a.Sites.Put(c.Request().Context(), c.Param("id"), document, version, named(c, ""))
-	if errors.Is(err, parking.ErrInvalid) {
-		return siteProblem(err)
-	}
+	version, err := a.condition(c, c.Param("id"))
 	if err != nil {
 		return problem(err)
 	}
+	d, err := a.Sites.Put(c.Request().Context(), c.Param("id"), document, version, named(c, ""))
+	switch {
+	case errors.Is(err, parking.ErrStale):
+		return changed()
+	case errors.Is(err, parking.ErrInvalid):
+		return siteProblem(err)
+	case err != nil:
+		return problem(err)
+	}
 	c.Response().Header().Set("ETag", versionTag(d.Version))
-	return c.JSON(http.StatusOK, map[string]any{"id": d.CarPark, "version": d.Version, "put_at": instant(d.PutAt)})
+	status := http.StatusOK
+	if d.Version == 1 {
+		status = http.StatusCreated
+		c.Response().Header().Set(echo.HeaderLocation, "/v1/carparks/"+d.CarPark)
+	}
+	return c.JSON(status, map[string]any{"id": d.CarPark, "version": d.Version, "put_at": instant(d.PutAt)})
 }
 
-// siteProblem lists what is wrong with a site file, fault by fault.
+// siteProblem lists what is wrong with a site file, fault by fault; one that
+// does not parse is a 400.
 func siteProblem(err error) error {
+	var syntactic *jsontext.SyntacticError
+	if errors.As(err, &syntactic) {
+		return web.NewProblem(http.StatusBadRequest, "bad-json", "The body is not valid JSON",
+			fmt.Sprintf("at byte %d: %v", syntactic.ByteOffset, syntactic.Err))
+	}
 	p := web.NewProblem(http.StatusUnprocessableEntity, "bad-site", "The site file is not valid", "see errors for each fault and its place")
-	for _, line := range strings.Split(clean(err), "\n") {
-		line = strings.TrimPrefix(line, parking.ErrInvalid.Error()+": ")
+	var semantic *json.SemanticError
+	if errors.As(err, &semantic) {
+		detail := fmt.Sprintf("a JSON %s does not fit here", semantic.JSONKind)
+		if errors.Is(semantic.Err, json.ErrUnknownName) {
+			detail = "unknown field"
+		}
+		p.Errors = []web.Fault{{Detail: detail, Pointer: string(semantic.JSONPointer)}}
+		return p
+	}
+	for _, line := range strings.Split(err.Error(), "\n") {
+		line = clean(errors.New(line))
 		pointer, detail, found := strings.Cut(line, ": ")
 		if !found || !strings.HasPrefix(pointer, "/") {
 			pointer, detail = "", line
 		}
-		p.Errors = append(p.Errors, web.Fault{Detail: detail, Pointer: pointer})
+		if len(p.Errors) < mostFaults {
+			p.Errors = append(p.Errors, web.Fault{Detail: detail, Pointer: pointer})
+		}
 	}
 	return p
 }
+
+// mostFaults bounds the faults told of one site file.
+const mostFaults = 50
 
 // bayForm is one bay with what stands in it.
 type bayForm struct {
@@ -303,6 +327,9 @@ func (a *API) closing(c echo.Context, open bool) error {
 	if err := web.DecodeJSON(c, &body); err != nil {
 		return err
 	}
+	if err := signature(body.By, body.Reason, true); err != nil {
+		return err
+	}
 	request := attendant.BlockRequest{CarPark: site.ID, Bay: c.Param("bay"), By: named(c, body.By), Reason: body.Reason}
 	keep := keeping(key, http.StatusOK, func(al parking.Allocation) any { return a.allocationOf(al, true) }, nil)
 	do := a.Attendant.Block
@@ -310,7 +337,7 @@ func (a *API) closing(c echo.Context, open bool) error {
 		do = a.Attendant.Unblock
 	}
 	result, err := do(c.Request().Context(), request, keep)
-	return respond(c, keep, result, err, nil)
+	return respond(c, a, key, result, err, nil)
 }
 
 // queuedForm is one wanted car.
@@ -370,7 +397,7 @@ func (a *API) getPromises(c echo.Context) error {
 		return problem(err)
 	}
 	ms := func(d time.Duration) int64 { return d.Milliseconds() }
-	return c.JSON(http.StatusOK, map[string]any{
+	return tagged(c, map[string]any{
 		"samples": f.Samples, "site_promise_ms": ms(f.Site),
 		"wait_ms":               map[string]int64{"p50": ms(f.WaitP50), "p95": ms(f.WaitP95)},
 		"wait_with_user_ms":     map[string]int64{"p50": ms(f.WithUserP50), "p95": ms(f.WithUserP95)},

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
+	"strings"
 
 	"github.com/labstack/echo/v4"
 
@@ -76,13 +78,16 @@ func (a *API) machine(c echo.Context) (*parking.CarPark, *parking.Machine, error
 const maxBoot = 128
 
 func checkBoot(boot string) error {
-	if boot == "" || len(boot) > maxBoot {
+	if boot == "" || !plain(boot, maxBoot) {
 		return web.BadField("/boot", fmt.Sprintf("names the controller's run, 1 to %d bytes, another one after each start", maxBoot))
 	}
 	return nil
 }
 
 func (a *API) postInventory(c echo.Context) error {
+	if err := noQuery(c); err != nil {
+		return err
+	}
 	site, m, err := a.machine(c)
 	if err != nil {
 		return err
@@ -101,8 +106,13 @@ func (a *API) postInventory(c echo.Context) error {
 		return err
 	}
 	items := make([]parking.InventoryItem, len(body.Bays))
+	seen := map[string]bool{}
 	for i, bay := range body.Bays {
 		at := fmt.Sprintf("/bays/%d", i)
+		if seen[bay.Bay] {
+			return web.BadField(at+"/bay", "is there already")
+		}
+		seen[bay.Bay] = true
 		known, ok := site.Bay(bay.Bay)
 		if bay.Bay != attendant.GateItem && (!ok || known.Machine != m.ID) {
 			return web.BadField(at+"/bay", "is no bay of this machine")
@@ -136,14 +146,18 @@ func (a *API) postInventory(c echo.Context) error {
 
 // commandForm is an order to a machine.
 type commandForm struct {
-	ID      string `json:"id"`
-	Kind    string `json:"kind"`
-	Bay     string `json:"bay"`
-	From    string `json:"from,omitempty"`
-	Attempt int    `json:"attempt"`
+	ID         string `json:"id"`
+	Kind       string `json:"kind"`
+	Allocation string `json:"allocation,omitempty"`
+	Bay        string `json:"bay"`
+	From       string `json:"from,omitempty"`
+	Attempt    int    `json:"attempt"`
 }
 
 func (a *API) postNext(c echo.Context) error {
+	if err := noQuery(c); err != nil {
+		return err
+	}
 	site, m, err := a.machine(c)
 	if err != nil {
 		return err
@@ -163,14 +177,17 @@ func (a *API) postNext(c echo.Context) error {
 	}
 	var command *commandForm
 	if t := turn.Command; t != nil {
-		command = &commandForm{ID: t.ID, Kind: string(t.Kind), Bay: t.Bay, From: t.From, Attempt: t.Attempt}
+		command = &commandForm{ID: t.ID, Kind: string(t.Kind), Allocation: t.Allocation, Bay: t.Bay, From: t.From, Attempt: t.Attempt}
 	}
 	return c.JSON(http.StatusOK, map[string]any{
-		"command": command, "inventory_wanted": turn.InventoryWanted, "retry_after_ms": turn.RetryAfter.Milliseconds(),
+		"command": command, "inventory": turn.InventoryWanted, "retry_after_ms": turn.RetryAfter.Milliseconds(),
 	})
 }
 
 func (a *API) postReport(c echo.Context) error {
+	if err := noQuery(c); err != nil {
+		return err
+	}
 	site, m, err := a.machine(c)
 	if err != nil {
 		return err
@@ -186,6 +203,12 @@ func (a *API) postReport(c echo.Context) error {
 		return err
 	}
 	if err := checkBoot(body.Boot); err != nil {
+		return err
+	}
+	if err := short("/command", body.Command, maxID); err != nil {
+		return err
+	}
+	if err := prose("/detail", body.Detail); err != nil {
 		return err
 	}
 	switch parking.Presence(body.Presence) {
@@ -231,11 +254,14 @@ func (a *API) service(c echo.Context, do func(context.Context, attendant.Service
 	if body.LiftsOut < 0 || body.LiftsOut > m.Lifts {
 		return web.BadField("/lifts_out", fmt.Sprintf("is not a number from 0 (the whole machine) to %d", m.Lifts))
 	}
+	if err := signature(body.By, body.Reason, true); err != nil {
+		return err
+	}
 	keep := keeping(key, http.StatusOK, func(s parking.MachineStatus) any { return machineOf(*m, s, 0) }, nil)
 	result, err := do(c.Request().Context(), attendant.ServiceRequest{
 		CarPark: site.ID, Machine: m.ID, LiftsOut: body.LiftsOut, By: named(c, body.By), Reason: body.Reason,
 	}, keep)
-	return respond(c, keep, result, err, nil)
+	return respond(c, a, key, result, err, nil)
 }
 
 // alarmForm is an alarm that stands.
@@ -247,9 +273,11 @@ type alarmForm struct {
 	Raised  *string `json:"raised_at"`
 }
 
+// getAlarms lists those that stand, newest first.
 func (a *API) getAlarms(c echo.Context) error {
-	q := web.QueryOf(c, "limit")
+	q := web.QueryOf(c, "after", "limit")
 	limit := q.Limit(usualRows, mostRows)
+	after, begun := cursorOf(q)
 	if err := q.Err(); err != nil {
 		return err
 	}
@@ -257,18 +285,24 @@ func (a *API) getAlarms(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	items := []alarmForm{}
-	err = a.Keeping.View(c.Request().Context(), func(tx parking.Tx) error {
-		alarms, err := tx.Alarms(c.Request().Context(), site.ID, limit)
-		for _, one := range alarms {
-			items = append(items, alarmForm{one.ID, one.Kind, one.Subject, one.Detail, instant(one.Raised)})
-		}
+	var alarms []parking.Alarm
+	err = a.Keeping.View(c.Request().Context(), func(tx parking.Tx) (err error) {
+		alarms, err = tx.Alarms(c.Request().Context(), site.ID, mostAlarms)
 		return err
 	})
 	if err != nil {
 		return problem(err)
 	}
-	return c.JSON(http.StatusOK, web.Page[alarmForm]{Items: items})
+	place := func(one parking.Alarm) cursor { return cursorAt(one.Raised, one.ID) }
+	slices.SortFunc(alarms, func(x, y parking.Alarm) int { return place(y).compare(place(x)) })
+	alarms = slices.DeleteFunc(alarms, func(one parking.Alarm) bool { return begun && place(one).compare(after) >= 0 })
+	alarms, next := nextCursor(alarms, limit, func(one parking.Alarm) string { return place(one).String() })
+	items := make([]alarmForm, len(alarms))
+	for i, one := range alarms {
+		items[i] = alarmForm{one.ID, one.Kind, one.Subject, one.Detail, instant(one.Raised)}
+	}
+	web.LinkNext(c, next)
+	return tagged(c, web.Page[alarmForm]{Items: items, Next: next})
 }
 
 func (a *API) postClearAlarm(c echo.Context) error {
@@ -283,8 +317,14 @@ func (a *API) postClearAlarm(c echo.Context) error {
 	if err := web.DecodeJSON(c, &body); err != nil {
 		return err
 	}
-	if body.Note == "" {
+	if strings.TrimSpace(body.Note) == "" {
 		return web.BadField("/note", "is missing: say what was found")
+	}
+	if err := prose("/note", body.Note); err != nil {
+		return err
+	}
+	if err := signature(body.By, "", false); err != nil {
+		return err
 	}
 	answer, err := a.Keeping.Do(c.Request().Context(), key, func(tx parking.Tx) (parking.Answer, error) {
 		err := tx.Clear(c.Request().Context(), c.Param("id"), named(c, body.By), body.Note, a.Clock.Now())

@@ -8,8 +8,13 @@
 // what was decided; a GET changes nothing; errors are problem documents; lists
 // are paged by cursor and bounded; amounts are text with two decimals.
 //
+// What anybody may ask is bounded by address: questions for what is due, what
+// has to be kept, and reservations that have not ended.
+//
 // Not promised: who may do what beyond holding the key (roles come with the
-// console), and the open data, which parking/opendata serves.
+// console); bounds by address across processes, or behind a proxy, whose
+// address all its clients have; and the open data, which parking/opendata
+// serves.
 package operator
 
 import (
@@ -32,9 +37,13 @@ import (
 const (
 	usualRows = 100
 	mostRows  = 1000
-	usualTime = 10 * time.Second
-	maxSite   = 1 << 20
-	maxEvents = 500
+	// mostSessions is less, since an answer reads an allocation for each.
+	mostSessions = 200
+	// mostAlarms is how many alarms are looked through for one page.
+	mostAlarms = 10_000
+	usualTime  = 10 * time.Second
+	maxSite    = 1 << 20
+	maxEvents  = 500
 )
 
 // Sites keeps the car parks' definitions.
@@ -63,14 +72,21 @@ type Parts struct {
 }
 
 // API answers operators and motorists. Safe for concurrent use.
-type API struct{ Parts }
+type API struct {
+	Parts
+	asks, writes *web.Throttle
+	holders      *holders
+}
 
 // New returns an API made of the parts.
 func New(p Parts) (*API, error) {
 	if p.Attendant == nil || p.Cashier == nil || p.Keeping == nil || p.Sites == nil || p.Clock == nil || p.Log == nil {
 		return nil, errors.New("car park operators' API: every part is needed")
 	}
-	return &API{p}, nil
+	return &API{
+		Parts: p, holders: newHolders(),
+		asks: web.NewThrottle(p.Clock, asksAtOnce, askEvery), writes: web.NewThrottle(p.Clock, writesAtOnce, writeEvery),
+	}, nil
 }
 
 //go:embed openapi.json
@@ -87,7 +103,7 @@ func OpenAPIPublic() []byte { return openAPIPublic }
 
 // Routes adds the operators' routes, each behind the key.
 func (a *API) Routes(e *echo.Echo, key echo.MiddlewareFunc) {
-	g := e.Group("/v1", key, web.Deadline(usualTime))
+	g := e.Group("/v1", key, asStaff, parameters, web.Deadline(usualTime))
 	g.GET("/carparks", a.getCarParks)
 	g.GET("/carparks/:id", a.getCarPark)
 	g.PUT("/carparks/:id", a.putCarPark, web.LimitBody(maxSite))
@@ -118,6 +134,7 @@ func (a *API) Routes(e *echo.Echo, key echo.MiddlewareFunc) {
 	a.reservationRoutes(g)
 	g.GET("/carparks/:id/reservations", a.getReservations)
 	a.quoteRoutes(g)
+	g.GET("/carparks/:id/due", a.getDue)
 
 	g.POST("/carparks/:id/lane-events", a.postLaneEvents)
 	g.GET("/carparks/:id/stays", a.getStays)
@@ -127,7 +144,6 @@ func (a *API) Routes(e *echo.Echo, key echo.MiddlewareFunc) {
 	g.POST("/stays/:id/validations", a.postValidation)
 	g.POST("/stays/:id/charging", a.postCharging)
 	g.POST("/stays/:id/decision", a.postDecision)
-	g.GET("/carparks/:id/due", a.getDue)
 	g.GET("/carparks/:id/takings", a.getTakings)
 	g.GET("/parking-preferences/:account", a.getPreference)
 	g.PUT("/parking-preferences/:account", a.putPreference)
@@ -143,28 +159,43 @@ func (a *API) Routes(e *echo.Echo, key echo.MiddlewareFunc) {
 // Public adds what motorists may use, without a key. What concerns one driver
 // is found by an id that cannot be guessed and was given to that driver.
 func (a *API) Public(e *echo.Echo) {
-	g := e.Group("/v1", web.Deadline(usualTime), web.LimitBody(maxPublicBody))
+	g := e.Group("/v1", parameters, web.Deadline(usualTime), web.LimitBody(maxPublicBody))
 	g.GET("/carparks", a.getCarParks)
 	g.GET("/carparks/:id", a.getCarPark)
-	a.quoteRoutes(g)
-	a.reservationRoutes(g)
+	a.quoteRoutes(g, a.writes.Middleware)
+	a.reservationRoutes(g, a.writes.Middleware)
 	g.GET("/allocations/:id", a.getAllocation)
 	g.POST("/allocations/:id/retrieval", a.postRetrieval)
 	g.POST("/allocations/:id/retrieval/cancel", a.postRetrievalCancel)
-	g.GET("/carparks/:id/due", a.getDue)
+	g.GET("/carparks/:id/due", a.getDue, a.asks.Middleware)
 }
 
 // maxPublicBody bounds what anybody may send.
 const maxPublicBody = 16 << 10
 
-func (a *API) quoteRoutes(g *echo.Group) {
-	g.GET("/carparks/:id/quote", a.getQuote)
-	g.POST("/carparks/:id/quotes", a.postQuote)
+// keyStaff marks requests that came by Routes.
+const keyStaff = "parking.staff"
+
+// asStaff says that whoever asks has shown the operators' key. It is said by the
+// route, so that no middleware around the public routes can make a motorist one
+// of the staff.
+func asStaff(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		c.Set(keyStaff, true)
+		return next(c)
+	}
 }
 
-func (a *API) reservationRoutes(g *echo.Group) {
+func staff(c echo.Context) bool { return c.Get(keyStaff) == true }
+
+func (a *API) quoteRoutes(g *echo.Group, write ...echo.MiddlewareFunc) {
+	g.GET("/carparks/:id/quote", a.getQuote)
+	g.POST("/carparks/:id/quotes", a.postQuote, write...)
+}
+
+func (a *API) reservationRoutes(g *echo.Group, write ...echo.MiddlewareFunc) {
 	g.GET("/carparks/:id/availability", a.getAvailability)
-	g.POST("/carparks/:id/reservations", a.postReservation)
+	g.POST("/carparks/:id/reservations", a.postReservation, write...)
 	g.GET("/reservations/:id", a.getReservation)
 	g.POST("/reservations/:id/confirm", a.postReservationConfirm)
 	g.POST("/reservations/:id/cancel", a.postReservationCancel)

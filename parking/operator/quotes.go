@@ -3,13 +3,13 @@ package operator
 import (
 	"errors"
 	"net/http"
-	"time"
 
 	"github.com/labstack/echo/v4"
 
 	"freeflow/billing"
 	"freeflow/internal/web"
 	"freeflow/parking"
+	"freeflow/parking/attendant"
 	"freeflow/parking/cashier"
 	"freeflow/parking/tariff"
 )
@@ -18,6 +18,9 @@ import (
 func (a *API) getQuote(c echo.Context) error {
 	q := web.QueryOf(c, "class", "from", "to", "ev")
 	class := q.Needed("class")
+	if !plain(class, maxMark) {
+		q.Refuse("class", "is no class; write one such as private_car")
+	}
 	from, to := span(q)
 	ev := q.Bool("ev")
 	if err := q.Err(); err != nil {
@@ -53,25 +56,30 @@ func (a *API) postQuote(c echo.Context) error {
 	if err := web.DecodeJSON(c, &body); err != nil {
 		return err
 	}
-	from, err := time.Parse(time.RFC3339Nano, body.From)
+	from, err := moment("/from", body.From)
 	if err != nil {
-		return web.BadField("/from", "is not a time; write it as 2026-11-23T08:00:00+08:00")
+		return err
 	}
-	to, err := time.Parse(time.RFC3339Nano, body.To)
-	if err != nil || !to.After(from) {
-		return web.BadField("/to", "is not a time after from; write it as 2026-11-23T10:00:00+08:00")
+	to, err := moment("/to", body.To)
+	if err != nil {
+		return err
+	}
+	switch {
+	case !to.After(from):
+		return web.BadField("/to", "is not after from")
+	case to.Sub(from) > mostStay:
+		return web.BadField("/to", "is more than 366 days after from")
+	case body.Class == "":
+		return web.BadField("/class", "is missing; write a class such as private_car")
+	}
+	if err := short("/class", body.Class, maxMark); err != nil {
+		return err
 	}
 	keep := cashier.Keep[cashier.Quote]{Once: key, Encode: func(q cashier.Quote) parking.Answer {
 		return answerOf(http.StatusCreated, quoteOf(q), "")
 	}}
 	result, err := a.Cashier.Quote(c.Request().Context(), cashier.QuoteRequest{CarPark: site.ID, Class: body.Class, From: from, To: to, EV: body.EV}, keep)
-	if err != nil {
-		return problem(err)
-	}
-	if result.Answer.Replayed {
-		return write(c, result.Answer)
-	}
-	return write(c, keep.Encode(result.Value))
+	return respond(c, a, key, attendant.Result[cashier.Quote](result), err, nil)
 }
 
 // quoteForm is a price, and why.

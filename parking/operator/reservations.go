@@ -2,7 +2,10 @@ package operator
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -45,22 +48,6 @@ func reservationOf(r parking.Reservation, seesAll bool) reservationForm {
 	return f
 }
 
-// span reads the parameters from and to.
-func span(q *web.Query) (from, to time.Time) {
-	from, hasFrom := q.Instant("from")
-	to, hasTo := q.Instant("to")
-	if !hasFrom {
-		q.Refuse("from", "is missing")
-	}
-	if !hasTo {
-		q.Refuse("to", "is missing")
-	}
-	if hasFrom && hasTo && !to.After(from) {
-		q.Refuse("to", "is not after from")
-	}
-	return from, to
-}
-
 func (a *API) getAvailability(c echo.Context) error {
 	q := web.QueryOf(c, "pool", "from", "to")
 	pool := q.Needed("pool")
@@ -72,11 +59,17 @@ func (a *API) getAvailability(c echo.Context) error {
 	if err != nil {
 		return err
 	}
+	if _, ok := site.Pool(pool); !ok {
+		return web.BadParameter("pool", "there is no such pool here")
+	}
 	left, limit, err := a.Attendant.Availability(c.Request().Context(), site.ID, pool, from, to)
+	if errors.Is(err, parking.ErrInvalid) {
+		return web.BadParameter("from", "with to: "+clean(err))
+	}
 	if err != nil {
 		return problem(err)
 	}
-	return c.JSON(http.StatusOK, map[string]any{"pool": pool, "from": instant(from), "to": instant(to), "left": left, "limit": limit})
+	return tagged(c, map[string]any{"pool": pool, "from": instant(from), "to": instant(to), "left": left, "limit": limit})
 }
 
 func (a *API) postReservation(c echo.Context) error {
@@ -103,24 +96,76 @@ func (a *API) postReservation(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	start, err := time.Parse(time.RFC3339Nano, body.Start)
+	start, err := moment("/start", body.Start)
 	if err != nil {
-		return web.BadField("/start", "is not a time; write it as 2026-11-23T08:00:00+08:00")
+		return err
 	}
-	end, err := time.Parse(time.RFC3339Nano, body.End)
+	end, err := moment("/end", body.End)
 	if err != nil {
-		return web.BadField("/end", "is not a time; write it as 2026-11-23T10:00:00+08:00")
+		return err
 	}
 	seesAll := staff(c)
 	if body.Account != "" && !seesAll {
 		return web.BadField("/account", "is named by staff only")
 	}
+	if err := short("/account", body.Account, maxID); err != nil {
+		return err
+	}
+	if pool, ok := site.Pool(body.Pool); !ok || !pool.Bookable {
+		return web.BadField("/pool", "there is no pool of this name that can be reserved here")
+	}
+	if err := a.quoted(c, body.Quote, site.ID); err != nil {
+		return err
+	}
 	keep := keeping(key, http.StatusCreated, func(r parking.Reservation) any { return reservationOf(r, seesAll) },
 		func(r parking.Reservation) string { return "/v1/reservations/" + r.ID })
+	made := func(string) {}
+	if !seesAll {
+		if made, err = a.holding(c); errors.Is(err, errTooMany) {
+			return a.refusedHolder(c, key)
+		}
+		if err != nil {
+			return problem(err)
+		}
+	}
 	result, err := a.Attendant.Reserve(c.Request().Context(), attendant.ReserveRequest{
 		CarPark: site.ID, Pool: body.Pool, Vehicle: vehicle, Account: body.Account, Start: start, End: end, Quote: body.Quote,
 	}, keep)
-	return respond(c, keep, result, err, nil)
+	made(result.Value.ID)
+	return respond(c, a, key, result, err, nil)
+}
+
+// refusedHolder answers a stranger who has too many reservations already, unless
+// the request is the repetition of one that was answered.
+func (a *API) refusedHolder(c echo.Context, key *parking.Once) error {
+	answer, err := a.Keeping.Do(c.Request().Context(), key, func(parking.Tx) (parking.Answer, error) { return parking.Answer{}, errTooMany })
+	switch {
+	case errors.Is(err, errTooMany):
+		return web.TooMany(fmt.Sprintf("there are %d reservations from this address that have not ended; cancel one, or come and use it", mostHeld), retryHolding)
+	case err != nil:
+		return problem(err)
+	}
+	return write(c, answer)
+}
+
+// quoted refuses a quote that would not bind here and now.
+func (a *API) quoted(c echo.Context, id, carPark string) error {
+	if id == "" {
+		return nil
+	}
+	if err := short("/quote", id, maxID); err != nil {
+		return err
+	}
+	quote, err := a.Cashier.FindQuote(c.Request().Context(), id)
+	switch {
+	case isNotFound(err), err == nil && quote.CarPark != carPark:
+		return web.BadField("/quote", "there is no such quote of this car park")
+	case err != nil:
+		return problem(err)
+	case !a.Clock.Now().Before(quote.Expires):
+		return web.BadField("/quote", "has expired; ask for another")
+	}
+	return nil
 }
 
 func (a *API) getReservation(c echo.Context) error {
@@ -138,18 +183,24 @@ func (a *API) getReservation(c echo.Context) error {
 	return tagged(c, reservationOf(r, staff(c)))
 }
 
-// getReservations lists those that touch [from, to), by default the next day.
+// getReservations lists those that touch [from, to), by default the next day, in
+// order of their beginning.
 func (a *API) getReservations(c echo.Context) error {
-	q := web.QueryOf(c, "pool", "from", "to")
-	from, ok := q.Instant("from")
+	q := web.QueryOf(c, "pool", "from", "to", "after", "limit")
+	limit := q.Limit(usualRows, mostRows)
+	after, begun := cursorOf(q)
+	from, ok := parameterTime(q, "from")
 	if !ok {
 		from = a.Clock.Now()
 	}
-	to, ok := q.Instant("to")
+	to, ok := parameterTime(q, "to")
 	if !ok {
 		to = from.Add(24 * time.Hour)
 	}
-	if to.Sub(from) > 31*24*time.Hour {
+	switch {
+	case !to.After(from):
+		q.Refuse("to", "is not after from")
+	case to.Sub(from) > 31*24*time.Hour:
 		q.Refuse("to", "is more than 31 days after from")
 	}
 	if err := q.Err(); err != nil {
@@ -159,6 +210,9 @@ func (a *API) getReservations(c echo.Context) error {
 	if err != nil {
 		return err
 	}
+	if _, ok := site.Pool(q.Text("pool")); q.Text("pool") != "" && !ok {
+		return web.BadParameter("pool", "there is no such pool here")
+	}
 	var found []parking.Reservation
 	err = a.Keeping.View(c.Request().Context(), func(tx parking.Tx) error {
 		found, err = tx.Reservations(c.Request().Context(), site.ID, q.Text("pool"), from, to)
@@ -167,11 +221,16 @@ func (a *API) getReservations(c echo.Context) error {
 	if err != nil {
 		return problem(err)
 	}
+	place := func(r parking.Reservation) cursor { return cursorAt(r.Start, r.ID) }
+	slices.SortFunc(found, func(x, y parking.Reservation) int { return place(x).compare(place(y)) })
+	found = slices.DeleteFunc(found, func(r parking.Reservation) bool { return begun && place(r).compare(after) <= 0 })
+	found, next := nextCursor(found, limit, func(r parking.Reservation) string { return place(r).String() })
 	items := make([]reservationForm, len(found))
 	for i, r := range found {
 		items[i] = reservationOf(r, true)
 	}
-	return c.JSON(http.StatusOK, web.Page[reservationForm]{Items: items})
+	web.LinkNext(c, next)
+	return tagged(c, web.Page[reservationForm]{Items: items, Next: next})
 }
 
 func (a *API) postReservationConfirm(c echo.Context) error {
@@ -187,8 +246,11 @@ func (a *API) reserved(c echo.Context, do func(context.Context, string, attendan
 	if err != nil {
 		return err
 	}
+	if err := decodeOptional(c, &struct{}{}); err != nil {
+		return err
+	}
 	seesAll := staff(c)
 	keep := keeping(key, http.StatusOK, func(r parking.Reservation) any { return reservationOf(r, seesAll) }, nil)
 	result, err := do(c.Request().Context(), c.Param("id"), keep)
-	return respond(c, keep, result, err, nil)
+	return respond(c, a, key, result, err, nil)
 }
