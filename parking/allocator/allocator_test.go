@@ -22,11 +22,12 @@ var (
 	monday = time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC)
 )
 
-// racks is a car park of racks alone; plain adds bays that drivers drive into.
-func racks(n, tiers, columns, plain int) *parking.CarPark {
+// racks is a car park of racks of 3 tiers and 5 columns, 13 cars each; plain adds
+// bays that drivers drive into.
+func racks(n, plain int) *parking.CarPark {
 	c := &parking.CarPark{ID: "test", Zone: "Asia/Hong_Kong", PromiseSeconds: 120}
 	for i := range n {
-		m := parking.Machine{ID: fmt.Sprintf("R%d", i+1), Mechanism: parking.Puzzle, Tiers: tiers, Columns: columns, Depth: 1, Lifts: 1, Timing: timing}
+		m := parking.Machine{ID: fmt.Sprintf("R%d", i+1), Mechanism: parking.Puzzle, Tiers: 3, Columns: 5, Depth: 1, Lifts: 1, Timing: timing}
 		c.Machines = append(c.Machines, m)
 		for _, s := range mechanism.Slots(m) {
 			c.Bays = append(c.Bays, parking.Bay{ID: mechanism.BayID(m, s), Machine: m.ID, Slot: s,
@@ -114,7 +115,7 @@ func TestChoose(t *testing.T) {
 			given: func(v *allocator.View) { v.Due["season"] = 1 }, ask: allocator.Request{Vehicle: car, Pool: "season", Reserved: true}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			park := racks(2, 3, 5, 0)
+			park := racks(2, 0)
 			if c.park != nil {
 				c.park(park)
 			}
@@ -143,7 +144,7 @@ func TestChoose(t *testing.T) {
 // TestReservesNeverRefuse: with everything but the most reserved bay taken, the
 // car gets that one.
 func TestReservesNeverRefuse(t *testing.T) {
-	park := racks(1, 3, 5, 0)
+	park := racks(1, 0)
 	park.Bays[12].EV, park.Bays[12].Limits.HeightMM = true, 2500
 	v := view(t, park)
 	v.Outlook = allocator.Look(v, allocator.NewForecast(time.UTC), nil)
@@ -161,7 +162,7 @@ func TestReservesNeverRefuse(t *testing.T) {
 
 // TestRefusals tells "full" from "never".
 func TestRefusals(t *testing.T) {
-	park := racks(1, 3, 5, 0)
+	park := racks(1, 0)
 	park.Bays[12].Limits.HeightMM = 2100
 	v := view(t, park)
 	tall := car
@@ -202,7 +203,7 @@ func TestRefusals(t *testing.T) {
 // by a count that knows nothing of groups and bit sets.
 func TestEveryPolicyRanksWhatFits(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		park := racks(rapid.IntRange(0, 3).Draw(t, "racks"), 3, 5, rapid.IntRange(1, 70).Draw(t, "plain"))
+		park := racks(rapid.IntRange(0, 3).Draw(t, "racks"), rapid.IntRange(1, 70).Draw(t, "plain"))
 		r := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 0))
 		for i := range park.Bays {
 			b := &park.Bays[i]
@@ -274,7 +275,7 @@ func TestEveryPolicyRanksWhatFits(t *testing.T) {
 
 // TestRandomIsUniform: over many draws each fitting bay comes first as often.
 func TestRandomIsUniform(t *testing.T) {
-	v := view(t, racks(1, 3, 5, 0))
+	v := view(t, racks(1, 0))
 	p, err := allocator.NewPolicy(allocator.Random, rand.New(rand.NewPCG(7, 7)))
 	if err != nil {
 		t.Fatal(err)
@@ -296,7 +297,7 @@ func TestRandomIsUniform(t *testing.T) {
 // is sent up and who stays briefly is not; where half of the bays stay free
 // nobody is.
 func TestShadowPrice(t *testing.T) {
-	park := racks(6, 3, 5, 0)
+	park := racks(6, 0)
 	for name, c := range map[string]struct {
 		perHour int
 		long    bool
@@ -328,6 +329,10 @@ func TestShadowPrice(t *testing.T) {
 			}
 			if long := tier(10 * time.Hour); (long > 0) != c.long {
 				t.Errorf("a long stay goes to tier %d", long)
+			}
+			d := allocator.Choose(allocator.Request{Vehicle: car, Stay: 10 * time.Hour}, v)
+			if why, _ := d.Explain(0); strings.Contains(why, "is left for the short stays") != c.long {
+				t.Errorf("why: %s", why)
 			}
 		})
 	}
@@ -372,6 +377,72 @@ func TestForecast(t *testing.T) {
 	}
 }
 
+// TestAsked: nobody is asked for long before the stay is expected to end, most
+// are around that time, and who is overdue may be any moment.
+func TestAsked(t *testing.T) {
+	f := allocator.NewForecast(time.UTC)
+	s := allocator.Standing{Arrived: monday, Leaves: monday.Add(4 * time.Hour)}
+	for _, c := range []struct {
+		after     time.Duration
+		low, high float64
+	}{
+		{0, 0, 0.01}, {3 * time.Hour, 0.1, 0.3}, {4 * time.Hour, 0.2, 0.5}, {24 * time.Hour, 0.5, 0.5},
+	} {
+		if p := f.Asked(s, monday.Add(c.after), 30*time.Minute); p < c.low || p > c.high {
+			t.Errorf("after %v: %.2f, want %.2f to %.2f", c.after, p, c.low, c.high)
+		}
+	}
+	if p := f.Asked(allocator.Standing{Arrived: monday}, monday.Add(2*time.Hour), time.Hour); p < 0.3 || p > 1 {
+		t.Errorf("a stay of which nothing is known: %.2f after two hours", p)
+	}
+}
+
+// TestWays: a machine that begins early hides its own time behind the drive to
+// its gate, one that does not adds it; bays that drivers drive into are weighed
+// by drive and walk.
+func TestWays(t *testing.T) {
+	park := racks(1, 1)
+	for i := range 13 {
+		park.Bays[i].DriveSeconds = 30
+	}
+	park.Bays[13].DriveSeconds, park.Bays[13].WalkMetres = 60, 12
+	v := view(t, park)
+	ready := func(id string) time.Duration {
+		d := allocator.Choose(allocator.Request{Vehicle: car}, v)
+		for rank := range d.Ranked {
+			if d.Bay(rank) == id {
+				return d.Ready(rank)
+			}
+		}
+		t.Fatalf("no %s", id)
+		return 0
+	}
+	for _, c := range []struct {
+		early bool
+		wait  mechanism.Millis
+		bay   string
+		want  time.Duration
+	}{
+		{false, 0, "R1-1-1", 40 * time.Second}, {true, 0, "R1-1-1", 30 * time.Second},
+		{false, 20_000, "R1-1-1", 40 * time.Second}, {false, 50_000, "R1-1-1", 60 * time.Second},
+		{true, 50_000, "R1-1-1", 60 * time.Second}, {true, 0, "R1-3-5", 66 * time.Second},
+		{false, 0, "R1-3-5", 96 * time.Second}, {true, 50_000, "P-0001", time.Minute},
+	} {
+		v.Early = c.early
+		v.SetWait(0, c.wait, 0)
+		if got := ready(c.bay); got != c.want {
+			t.Errorf("early %v, busy for %d ms: %s is ready after %v, want %v", c.early, c.wait, c.bay, got, c.want)
+		}
+	}
+	for i := range 13 {
+		v.SetFree(i, false)
+	}
+	d := allocator.Choose(allocator.Request{Vehicle: car}, v)
+	if why, _ := d.Explain(0); why != "P-0001 is 60 s to drive and 10 s on foot." {
+		t.Error(why)
+	}
+}
+
 // TestLayoutErrors says what is wrong with a car park.
 func TestLayoutErrors(t *testing.T) {
 	for name, c := range map[string]struct {
@@ -383,7 +454,7 @@ func TestLayoutErrors(t *testing.T) {
 		"twice the id":    {func(c *parking.CarPark) { c.Bays[3].ID = c.Bays[2].ID }, "same id"},
 		"bad machine":     {func(c *parking.CarPark) { c.Machines[0].Tiers = 0 }, "tiers"},
 	} {
-		park := racks(1, 3, 5, 0)
+		park := racks(1, 0)
 		c.change(park)
 		if _, err := allocator.NewLayout(park); err == nil || !strings.Contains(err.Error(), c.says) {
 			t.Errorf("%s: error %v, want %q in it", name, err, c.says)
@@ -395,7 +466,7 @@ func TestLayoutErrors(t *testing.T) {
 }
 
 func benchmark(b *testing.B, machines, plain int) {
-	park := racks(machines, 3, 5, plain)
+	park := racks(machines, plain)
 	v := view(b, park)
 	v.Outlook = allocator.Look(v, allocator.NewForecast(time.UTC), nil)
 	for i := range v.Layout().Bays() {
@@ -416,7 +487,7 @@ func BenchmarkChoose250(b *testing.B)  { benchmark(b, 19, 3) }
 func BenchmarkChoose5000(b *testing.B) { benchmark(b, 100, 3700) }
 
 func BenchmarkExplain(b *testing.B) {
-	v := view(b, racks(19, 3, 5, 3))
+	v := view(b, racks(19, 3))
 	d := allocator.Choose(allocator.Request{Vehicle: car, Stay: time.Hour}, v)
 	for b.Loop() {
 		d.Explain(0)

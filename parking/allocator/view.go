@@ -137,8 +137,7 @@ func (v *View) SetMachine(machine int, now, ahead mechanism.Model) {
 	}
 }
 
-// Free reports whether the bay is free and may be used. Occupied counts the
-// bays with an allocation.
+// Free reports whether the bay is free and may be used.
 func (v *View) Free(bay int) bool { return bit(v.free, bay) && !bit(v.out, bay) }
 
 // Occupied is the number of bays with an allocation.

@@ -36,8 +36,9 @@ func sample(t testing.TB, name string) (*parking.CarPark, parking.Vehicle) {
 }
 
 // target compares the policy with random and nearest on one car park.
-func target(t *testing.T, park *parking.CarPark, v parking.Vehicle, idle, early bool, wantRetrieval, wantEntry float64) {
+func target(t *testing.T, park *parking.CarPark, v parking.Vehicle, idle, early bool, wantEntry float64) {
 	t.Helper()
+	const wantRetrieval = 30.0
 	runs := seeds(20)
 	if testing.Short() {
 		runs = seeds(4) // under the race detector
@@ -85,16 +86,16 @@ func target(t *testing.T, park *parking.CarPark, v parking.Vehicle, idle, early 
 // target is missed, and the policy must not be worse.
 func TestTargets(t *testing.T) {
 	for _, park := range []*parking.CarPark{hoiShing(), tungChau()} {
-		target(t, park, usual, false, false, 30, 15)
+		target(t, park, usual, false, false, 15)
 	}
 	for _, name := range []string{"hoi-shing-road", "tung-chau-street"} {
 		park, v := sample(t, name)
-		target(t, park, v, true, true, 30, 15)
+		target(t, park, v, true, true, 15)
 		want := 15.0
 		if name == "hoi-shing-road" {
 			want = 0
 		}
-		target(t, park, v, true, false, 30, want)
+		target(t, park, v, true, false, want)
 	}
 }
 

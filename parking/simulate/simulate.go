@@ -34,7 +34,7 @@ type Arrival struct {
 	Stay, Expected time.Duration
 }
 
-// Demand makes arrivals.
+// Demand makes arrivals. Implementations are safe for concurrent use.
 type Demand interface {
 	// Name says what it is in a few words. Note says in a sentence what is known
 	// and what is not: synthetic, inferred.
@@ -113,7 +113,7 @@ func Run(ctx context.Context, c Config) (Report, error) {
 }
 
 // Compare runs the policies on the same demand, for each of the seeds, as many
-// runs at once as there are processors: the demand must bear that. The reports
+// runs at once as there are processors; Config.Custom is not used. The reports
 // are in the order of the policies, those of all seeds in one, with the seeds
 // apart in Seeds.
 func Compare(ctx context.Context, c Config, policies []string, seeds []uint64) ([]Report, error) {

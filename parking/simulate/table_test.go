@@ -14,8 +14,8 @@ import (
 )
 
 // TestTable makes the tables of docs/parking-allocation.md, with one day of one
-// seed unless FREEFLOW_SEEDS says how many (20 in the docs), each then of ten
-// days after a week of learning.
+// seed unless FREEFLOW_SEEDS says how many (20 in the docs), each then of five
+// days after three of learning.
 func TestTable(t *testing.T) {
 	n, days, warmup := 1, 1, 1
 	if s := os.Getenv("FREEFLOW_SEEDS"); s != "" {
@@ -23,7 +23,7 @@ func TestTable(t *testing.T) {
 		if n, err = strconv.Atoi(s); err != nil || n < 1 {
 			t.Fatalf("FREEFLOW_SEEDS is %q and must be a number from 1", s)
 		}
-		days, warmup = 10, 7
+		days, warmup = 5, 3
 	}
 	var b strings.Builder
 	table := func(title string, park *parking.CarPark, demand simulate.Demand, idle, early bool) {
