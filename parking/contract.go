@@ -153,8 +153,8 @@ type Tx interface {
 	// plate or "tag:" + tag if vehicle is not empty.
 	Allocations(ctx context.Context, carPark, vehicle string, p Page) ([]Allocation, error)
 	// PutAllocation adds or changes; ErrBayTaken where the bay is another's.
-	// A move to another bay is a change of Bay. Where State may not follow on
-	// the one before: ErrConflict. AssignedAt, once put, stays.
+	// A move to another bay is a change of Bay, and not at its end. Where State
+	// may not follow on the one before: ErrConflict. AssignedAt, once put, stays.
 	PutAllocation(ctx context.Context, a Allocation) error
 
 	Machines(ctx context.Context, carPark string) ([]MachineStatus, error)

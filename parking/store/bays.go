@@ -227,6 +227,9 @@ type departRun struct {
 	departures []parking.Departure
 	through    []int
 	outcomes   []parking.DepartureOutcome
+	// lookedAgain says that the batch was run again to see what another
+	// process did.
+	lookedAgain bool
 }
 
 // replay notes what was answered before.

@@ -95,7 +95,8 @@ func benchAllocate(b *testing.B, s *Store, clients, workers int, command bool) {
 				if n > int64(b.N) {
 					break
 				}
-				id := fmt.Sprintf("%x%012x", run[:10], n)
+				digest := sha256.Sum256(fmt.Appendf(run[:], "%d", n))
+				id := fmt.Sprintf("%x", digest[:16])
 				now := clk.Now()
 				c := parking.Claim{
 					Allocation: parking.Allocation{

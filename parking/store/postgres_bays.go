@@ -45,21 +45,26 @@ const (
 			FROM (SELECT u.id, greatest(
 					(SELECT max(e.ended_micros) FROM parking_allocation e WHERE e.car_park = u.car_park AND e.bay = u.bay AND e.ended_micros <> 0),
 					(SELECT max(h.to_micros) FROM parking_hold h WHERE h.car_park = u.car_park AND h.bay = u.bay)) AS m, u.assigned FROM u OFFSET 0) AS l
-			WHERE l.m > l.assigned AND a.id = l.id RETURNING a.id, a.since_micros)
+			WHERE l.m > l.assigned AND a.id = l.id RETURNING a.id, a.since_micros),
+		told AS (INSERT INTO parking_change (allocation) SELECT id FROM u)
 		INSERT INTO parking_allocation_event (` + eventColumns + `)
 		SELECT u.id, 1, coalesce(late.since_micros, u.assigned), '', 'assigned', u.bay, u.decided_by, u.reason FROM u LEFT JOIN late ON late.id = u.id`
-	pgChanged = `INSERT INTO parking_change (allocation) SELECT * FROM unnest($1::text[])`
-	pgKnown   = `SELECT id FROM parking_allocation WHERE id = ANY($1::text[])`
-	pgEnded   = `WITH u AS (SELECT * FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[])
+	pgKnown = `SELECT id FROM parking_allocation WHERE id = ANY($1::text[])`
+	// pgEnded ends allocations that stand as they were read, or fails. The rows
+	// are changed, and so locked, in the order given; the history comes behind,
+	// as wherever an allocation changes.
+	pgEnded = `WITH u AS (SELECT * FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[])
 			AS u (id, revision, ended, from_state, state, bay, decided_by, reason)),
 		gone AS (UPDATE parking_allocation a SET state = u.state, revision = u.revision, ended_micros = u.ended, decided_by = u.decided_by, reason = u.reason
-			FROM u WHERE a.id = u.id)
-		INSERT INTO parking_allocation_event (` + eventColumns + `)
-		SELECT id, revision, ended, from_state, state, bay, decided_by, reason FROM u`
+			FROM u WHERE a.id = u.id AND a.revision + 1 = u.revision
+			RETURNING a.id, a.revision, a.ended_micros, u.from_state, a.state, a.bay, a.decided_by, a.reason),
+		told AS (INSERT INTO parking_change (allocation) SELECT id FROM gone WHERE from_state <> 'blocked'),
+		noted AS (INSERT INTO parking_allocation_event (` + eventColumns + `)
+			SELECT id, revision, ended_micros, from_state, state, bay, decided_by, reason FROM gone RETURNING 1)
+		SELECT parking_expect($9, (SELECT count(*) FROM noted))`
 )
 
-// pgLocked reads allocations and keeps them from others, in order of id.
-var pgLocked = `SELECT ` + allocationTable.list + ` FROM parking_allocation WHERE id = ANY($1::text[]) ORDER BY id FOR UPDATE`
+var pgStanding = `SELECT ` + allocationTable.list + ` FROM parking_allocation WHERE id = ANY($1::text[])`
 
 // pgArrays are the parameters of an unnest, typed by a row of them.
 func pgArrays(from int, row []any) string {
@@ -204,14 +209,21 @@ func (p *pipeline) find(scopes, names []string, found map[onceKey]*kept) {
 	}, pgKept, scopes, names)
 }
 
-// againIfDuplicate has a batch run again that met another process with the same
-// key: that one's answer is there now.
-func againIfDuplicate(err error) error {
+// againIfMet has a batch run again that met another: one with the same key,
+// whose answer is there now, or one that changed an allocation since it was
+// read.
+func againIfMet(err error) error {
 	var refused *pgconn.PgError
-	if errors.As(err, &refused) && refused.Code == "23505" && refused.ConstraintName == "parking_once_pkey" {
+	switch {
+	case !errors.As(err, &refused):
+		return err
+	case refused.Code == "23505" && refused.ConstraintName == "parking_once_pkey":
 		return errSameKey(err)
+	case refused.Code == "FF002":
+		return errors.Join(database.ErrRetry, err)
+	default:
+		return err
 	}
-	return err
 }
 
 func (s *Store) claimPostgres(ctx context.Context, r *claimRun) error {
@@ -263,9 +275,9 @@ func (r *claimRun) contend(ctx context.Context, conn *pgx.Conn, order []int) (wo
 // settle is the second round trip: it writes what follows and commits.
 func (r *claimRun) settle(ctx context.Context, conn *pgx.Conn, won map[string]bool, found map[onceKey]*kept) error {
 	var (
-		p                                  pipeline
-		claimed, commands, answers, change [][]any
-		lost                               []int
+		p                          pipeline
+		claimed, commands, answers [][]any
+		lost                       []int
 	)
 	known := map[string]bool{}
 	for _, i := range r.through {
@@ -287,7 +299,6 @@ func (r *claimRun) settle(ctx context.Context, conn *pgx.Conn, won map[string]bo
 		}
 		r.won(i)
 		claimed = append(claimed, []any{a.ID, micros(a.AssignedAt), a.CarPark, a.Bay, a.By, a.Reason})
-		change = append(change, []any{a.ID})
 		if c.Command != nil {
 			commands = append(commands, commandArgs(c.Command))
 		}
@@ -296,7 +307,6 @@ func (r *claimRun) settle(ctx context.Context, conn *pgx.Conn, won map[string]bo
 		}
 	}
 	p.rows(pgClaimed, claimed)
-	p.rows(pgChanged, change)
 	p.rows(pgCommands, commands)
 	p.answers(answers)
 	if len(lost) > 0 {
@@ -309,7 +319,7 @@ func (r *claimRun) settle(ctx context.Context, conn *pgx.Conn, won map[string]bo
 	}
 	p.commit()
 	if err := p.run(ctx, conn); err != nil {
-		return againIfDuplicate(err)
+		return againIfMet(err)
 	}
 	for _, i := range lost {
 		r.lost(i, known[r.claims[i].Allocation.ID])
@@ -339,7 +349,7 @@ func (p *pipeline) answers(rows [][]any) {
 
 func (s *Store) departPostgres(ctx context.Context, r *departRun) error {
 	return s.db.Postgres(ctx, func(conn *pgx.Conn) error {
-		standing, found, err := r.hold(ctx, conn)
+		standing, found, err := r.look(ctx, conn)
 		if err != nil {
 			return err
 		}
@@ -347,9 +357,9 @@ func (s *Store) departPostgres(ctx context.Context, r *departRun) error {
 	})
 }
 
-// hold is the first round trip: it keeps the allocations from others, and finds
-// the answers kept for those who were here before.
-func (r *departRun) hold(ctx context.Context, conn *pgx.Conn) (standing map[string]*allocationRow, found map[onceKey]*kept, err error) {
+// look is the first round trip: it reads the allocations, and finds the answers
+// kept for those who were here before.
+func (r *departRun) look(ctx context.Context, conn *pgx.Conn) (standing map[string]*allocationRow, found map[onceKey]*kept, err error) {
 	standing, found = make(map[string]*allocationRow, len(r.through)), map[onceKey]*kept{}
 	ids := make([]string, len(r.through))
 	for n, i := range r.through {
@@ -361,9 +371,9 @@ func (r *departRun) hold(ctx context.Context, conn *pgx.Conn) (standing map[stri
 		a, err := scanAllocation(row)
 		standing[a.ID] = &a
 		return err
-	}, pgLocked, ids)
-	// Looked for after the rows were had: whoever had them before has
-	// committed its answers.
+	}, pgStanding, ids)
+	// Looked for after the allocations: where one was ended under the same key
+	// by another process, its answer is seen.
 	scopes, names := keys(r.departures, r.through, func(d *parking.Departure) *parking.Once { return d.Once })
 	p.find(scopes, names, found)
 	return standing, found, p.run(ctx, conn)
@@ -372,14 +382,20 @@ func (r *departRun) hold(ctx context.Context, conn *pgx.Conn) (standing map[stri
 // settle is the second round trip: it ends what may end, and commits.
 func (r *departRun) settle(ctx context.Context, conn *pgx.Conn, standing map[string]*allocationRow, found map[onceKey]*kept) error {
 	var (
-		p                      pipeline
-		ended, answers, change [][]any
+		p              pipeline
+		ended, answers [][]any
 	)
 	for _, i := range r.through {
 		d := &r.departures[i]
 		now := standing[d.Allocation]
 		if d.Once != nil {
 			if k := found[keyOf(d.Once)]; k != nil {
+				if now != nil && !now.State.Final() && !r.lookedAgain {
+					// Most likely ended between the two statements that
+					// looked; if not, it was another kind of request.
+					r.lookedAgain = true
+					return errSameKey(nil)
+				}
 				r.replay(i, k, now)
 				continue
 			}
@@ -390,16 +406,15 @@ func (r *departRun) settle(ctx context.Context, conn *pgx.Conn, standing map[str
 		}
 		a := &now.Allocation
 		ended = append(ended, []any{a.ID, a.Revision, micros(a.EndedAt), string(from), string(a.State), a.Bay, a.By, a.Reason})
-		if !isBlock(a, from) {
-			change = append(change, []any{a.ID})
-		}
 		if d.Once != nil {
 			answers = append(answers, onceArgs(d.Once, &d.Answer, a.ID, r.at))
 		}
 	}
-	p.rows(pgEnded, ended)
-	p.rows(pgChanged, change)
+	if len(ended) > 0 {
+		slices.SortFunc(ended, func(a, b []any) int { return strings.Compare(a[0].(string), b[0].(string)) })
+		p.add(func(database.Rows) error { return nil }, pgEnded, append(transpose(ended), int64(len(ended)))...)
+	}
 	p.answers(answers)
 	p.commit()
-	return againIfDuplicate(p.run(ctx, conn))
+	return againIfMet(p.run(ctx, conn))
 }

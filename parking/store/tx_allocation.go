@@ -105,6 +105,9 @@ func (t *tx) changeAllocation(ctx context.Context, was *allocationRow, a *parkin
 		// Further facts about what has ended; when it ended stays.
 		a.EndedAt, err = was.EndedAt, nil
 	}
+	if err == nil && moved && a.State.Final() {
+		err = fmt.Errorf("%w: it ends in the bay that it holds, and cannot end in another", parking.ErrConflict)
+	}
 	if err != nil {
 		return fmt.Errorf("allocation %s: %w", a.ID, err)
 	}
@@ -161,10 +164,7 @@ func (t *tx) move(ctx context.Context, was *allocationRow, a *parking.Allocation
 		return 0, err
 	}
 	since := max(left, last)
-	if !a.EndedAt.IsZero() {
-		a.EndedAt = instant(max(micros(a.EndedAt), since))
-	}
-	_, err = t.db.Exec(ctx, `UPDATE parking_allocation SET since_micros = $2, ended_micros = $3 WHERE id = $1`, a.ID, since, micros(a.EndedAt))
+	_, err = t.db.Exec(ctx, `UPDATE parking_allocation SET since_micros = $2 WHERE id = $1`, a.ID, since)
 	return since, err
 }
 

@@ -60,9 +60,11 @@ CREATE TABLE parking_allocation (
 CREATE UNIQUE INDEX parking_allocation_active ON parking_allocation (car_park, bay) WHERE ended_micros = 0;
 -- When the bay was last given back: whoever has it next begins no earlier.
 CREATE INDEX parking_allocation_ended ON parking_allocation (car_park, bay, ended_micros) WHERE ended_micros <> 0;
-CREATE INDEX parking_allocation_time ON parking_allocation (car_park, assigned_micros, id);
-CREATE INDEX parking_allocation_plate ON parking_allocation (plate, assigned_micros, id) WHERE plate <> '';
-CREATE INDEX parking_allocation_tag ON parking_allocation (tag, assigned_micros, id) WHERE tag <> '';
+-- Lists are in order of time, then id, which stands in none of these: an index
+-- entry is written for every claim and every departure.
+CREATE INDEX parking_allocation_time ON parking_allocation (car_park, assigned_micros);
+CREATE INDEX parking_allocation_plate ON parking_allocation (plate, assigned_micros) WHERE plate <> '';
+CREATE INDEX parking_allocation_tag ON parking_allocation (tag, assigned_micros) WHERE tag <> '';
 
 -- Bays that an allocation held before it was moved to another. Only added to.
 CREATE TABLE parking_hold (

@@ -37,7 +37,7 @@ CREATE UNIQUE INDEX parking_alarm_standing ON parking_alarm (id) WHERE cleared_m
 CREATE INDEX parking_alarm_time ON parking_alarm (raised_micros, seq) WHERE cleared_micros = 0;
 
 -- Room in every page for the next version of its rows.
-ALTER TABLE parking_allocation SET (fillfactor = 60);
+ALTER TABLE parking_allocation SET (fillfactor = 70);
 ALTER TABLE parking_command SET (fillfactor = 60);
 ALTER TABLE parking_fence SET (fillfactor = 50);
 ALTER TABLE parking_machine SET (fillfactor = 50);
@@ -57,3 +57,17 @@ CREATE TRIGGER parking_hold_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON p
     FOR EACH STATEMENT EXECUTE FUNCTION parking_refuse_change();
 CREATE TRIGGER parking_definition_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON parking_definition
     FOR EACH STATEMENT EXECUTE FUNCTION parking_refuse_change();
+
+-- Called by a batch of departures for how many of its allocations stood as it
+-- had read them: it fails by itself where one has changed meanwhile, so that the
+-- COMMIT can be sent behind it without waiting for its answer.
+-- +goose StatementBegin
+CREATE FUNCTION parking_expect(want bigint, got bigint) RETURNS bigint LANGUAGE plpgsql AS $$
+BEGIN
+    IF want <> got THEN
+        RAISE EXCEPTION '% of % allocations changed meanwhile', want - got, want USING ERRCODE = 'FF002';
+    END IF;
+    RETURN got;
+END
+$$;
+-- +goose StatementEnd
