@@ -94,7 +94,7 @@ func benchAllocations(b *testing.B, st *store.Store, callers int) {
 	next.Store(parks * bays / 2)
 
 	var (
-		mu           sync.Mutex
+		mu            sync.Mutex
 		takes, leaves []time.Duration
 	)
 	b.ResetTimer()
