@@ -66,14 +66,16 @@ func (l *lanes) run(bay int) int {
 	return n
 }
 
-// spare counts the free places that can be reached. One behind a car is of no
-// use to a car that has to make way.
-func (l *lanes) spare() int {
+// spare reports whether more than Depth-1 free places can be reached. One behind
+// a car is of no use to a car that has to make way.
+func (l *lanes) spare() bool {
 	n := 0
 	for first := 0; first < len(l.slots); first += l.machine.Depth {
-		n += l.run(first)
+		if n += l.run(first); n >= l.machine.Depth {
+			return true
+		}
 	}
-	return n
+	return false
 }
 
 // way is the distance of the bay from the lifts, in places.
@@ -165,7 +167,7 @@ func (l *lanes) estimate(op Operation, undo bool) (Estimate, int, error) {
 		if !l.open(op.Bay) {
 			return Estimate{}, 0, ErrBlocked
 		}
-		if l.spare() <= l.machine.Depth-1 {
+		if !l.spare() {
 			return Estimate{}, 0, ErrReserve
 		}
 		e.Ready = l.gate + l.lift(tier)
