@@ -197,6 +197,9 @@ func (t *turn) standing(x parking.Allocation) Retrieval {
 	if x.State != parking.Retrieving {
 		return r
 	}
+	if r.PromisedAt.IsZero() && r.Note == "" {
+		r.Note = "a lift or a place for cars to make way is missing; the car keeps its place in the queue"
+	}
 	r.Position = 1
 	p := t.foresee(t.queue)
 	var own int

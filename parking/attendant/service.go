@@ -21,6 +21,10 @@ func (a *Attendant) SetOut(ctx context.Context, r ServiceRequest, keep Keep[park
 		}
 		if r.LiftsOut > 0 {
 			t.status.LiftsOut, t.status.By, t.status.Reason = r.LiftsOut, r.By, cut(r.Reason)
+			t.model.SetLiftsOut(r.LiftsOut)
+			if err := t.displace(a, "its lift is out of service: "+r.Reason); err != nil {
+				return err
+			}
 			return t.alarm("lifts-out", t.machine.ID, fmt.Sprintf("%d of %d lifts: %s", r.LiftsOut, t.machine.Lifts, r.Reason))
 		}
 		return t.takeOut(a, r.By, r.Reason)

@@ -178,9 +178,17 @@ func (t *turn) takeOut(a *Attendant, by, reason string) error {
 	return t.displace(a, reason)
 }
 
-// displace takes promises back and finds other bays for what waits at the gate.
+// displace takes promises back and finds other bays for what waits at the gate:
+// of all bays where the whole machine is out, else of those without a lift.
 func (t *turn) displace(a *Attendant, reason string) error {
+	without := ""
+	if t.status.Out {
+		without = t.machine.ID
+	}
 	for _, x := range t.sorted() {
+		if !t.status.Out && !t.cutOff(x) {
+			continue
+		}
 		switch x.State {
 		case parking.Retrieving:
 			if x.PromisedAt.IsZero() {
@@ -194,10 +202,23 @@ func (t *turn) displace(a *Attendant, reason string) error {
 				continue
 			}
 			x, ctx, s := x, t.ctx, t.s
-			t.after = append(t.after, func() { a.later(ctx, s, x, x.Machine, reason) })
+			t.after = append(t.after, func() { a.later(ctx, s, x, without, reason) })
 		}
 	}
 	return nil
+}
+
+// cutOff reports whether no lift that works serves the allocation's bay.
+func (t *turn) cutOff(x parking.Allocation) bool {
+	op := mechanism.Operation{Kind: parking.Fetch}
+	if x.State == parking.Assigned {
+		op.Kind = parking.Store
+	}
+	if !t.s.own(x.Bay, t.machine.ID, &op.Bay) {
+		return false
+	}
+	_, err := t.model.Estimate(op)
+	return errors.Is(err, mechanism.ErrOut)
 }
 
 // sorted are the machine's allocations in the order of their ids, so that a
