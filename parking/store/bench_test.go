@@ -70,8 +70,8 @@ func (t *batcher[In, Out]) close() {
 }
 
 // benchAllocate lets clients claim bays and leave them, each with an
-// Idempotency-Key and its answer, all through batchers. Each of b.N is a claim
-// and its departure.
+// Idempotency-Key and its answer, all through batchers. Each client has 16 bays,
+// which it takes by turns. Each of b.N is a claim and its departure.
 func benchAllocate(b *testing.B, s *Store, clients, workers int, command bool) {
 	ctx := context.Background()
 	var clk clock.System
@@ -100,7 +100,7 @@ func benchAllocate(b *testing.B, s *Store, clients, workers int, command bool) {
 				now := clk.Now()
 				c := parking.Claim{
 					Allocation: parking.Allocation{
-						ID: id, CarPark: fmt.Sprint("P", client%4), Bay: fmt.Sprintf("R%d-%d", client/4%6, client), Machine: "R1", State: parking.Assigned, Revision: 1, AssignedAt: now,
+						ID: id, CarPark: fmt.Sprint("P", client%4), Bay: fmt.Sprintf("R%d-%d", client, n%16), Machine: "R1", State: parking.Assigned, Revision: 1, AssignedAt: now,
 						Vehicle: parking.Vehicle{Plate: fmt.Sprintf("AB%d", n%50_000), Class: "private_car", LengthMM: 4600, WidthMM: 1800, HeightMM: 1500, WeightKG: 1600},
 						Why:     "rack R1 free, 41 s, walk 30 m", Next: "R1-2", ReadySeconds: 41, ExpectedStayMinutes: 90,
 					},

@@ -187,7 +187,7 @@ var processTests = []test{
 	{"a batch that meets a change looks again", func(t *testing.T, s Store, open func() Store) {
 		ctx := context.Background()
 		other := open()
-		for round := range 30 {
+		for round := range 12 {
 			n := 10 * round
 			take(t, s, n+1, "B1")
 			take(t, s, n+2, "B2")
