@@ -75,9 +75,14 @@ func (s *system) newParking() (*parkingParts, error) {
 // startParking starts what goes on in the background.
 func (s *system) startParking(ctx context.Context) {
 	p := s.parking
-	s.group.Go(func() error { return p.attendant.Run(ctx) })
-	s.group.Go(func() error { return p.clerk.Run(ctx) })
-	s.group.Go(func() error { return p.follower.Run(ctx) })
+	for _, run := range []func(context.Context) error{p.attendant.Run, p.clerk.Run, p.follower.Run} {
+		s.group.Go(func() error {
+			if err := run(ctx); ctx.Err() == nil {
+				return err
+			}
+			return nil // it was told to end
+		})
+	}
 	s.group.Go(func() error { return s.pruneOnce(ctx) })
 	lanes := laneReads{
 		roadside: s.roadside, cashier: p.cashier, rejects: rejects{s.parts.publisher}, clock: s.env.Clock, log: s.log,
