@@ -166,7 +166,7 @@ func (t *turn) orphans() []parking.Command {
 func (t *turn) send(turn *Turn, j job) func() error {
 	if j.command.Kind == parking.Fetch {
 		// Feasible has asked the same.
-		if e, err := t.reserved().Estimate(j.op); err == nil && len(e.Relocations) > 0 {
+		if e, err := t.reserved(j.op.Bay).Estimate(j.op); err == nil && len(e.Relocations) > 0 {
 			return t.relocate(turn, e.Relocations[0], j.command.DueAt)
 		}
 	}
@@ -191,11 +191,10 @@ func (t *turn) send(turn *Turn, j job) func() error {
 // feasible are the orders that the machine could carry out now, and stuck those
 // whose way is blocked by cars for which nothing makes way.
 func (t *turn) feasible(jobs []job) (free, stuck []job) {
-	reserved := t.reserved()
 	for _, j := range jobs {
 		model := t.model
-		if j.command.Kind == parking.Fetch {
-			model = reserved
+		if j.command.Kind == parking.Fetch && t.machine.Depth > 1 {
+			model = t.reserved(j.op.Bay)
 		}
 		if _, err := model.Estimate(j.op); errors.Is(err, mechanism.ErrBlocked) || errors.Is(err, mechanism.ErrReserve) {
 			stuck = append(stuck, j)
@@ -226,19 +225,27 @@ func (t *turn) unstick(a *Attendant, stuck []job) error {
 
 // reserved is the model with all bays that any allocation holds occupied. Where
 // a car is still to come into a lane, the whole lane is: a car that made way to
-// its front would shut the other one out.
-func (t *turn) reserved() mechanism.Model {
+// its front would shut the other one out. Of the lane of fetched only the cars
+// count that stand there: -1 for none.
+func (t *turn) reserved(fetched int) mechanism.Model {
 	m := t.model.Clone()
+	lane := parking.Slot{Tier: -1}
+	if fetched >= 0 {
+		lane = m.Slot(fetched)
+	}
 	for own := range m.Bays() {
 		x, held := t.active[t.byBay[t.s.bayOf(t.machine.ID, own)]]
 		if !held {
+			continue
+		}
+		at := m.Slot(own)
+		if at.Tier == lane.Tier && at.Column == lane.Column {
 			continue
 		}
 		_ = m.SetOccupied(own, true) // own is in range
 		if stands(x) {
 			continue
 		}
-		at := m.Slot(own)
 		for other := range m.Bays() {
 			if s := m.Slot(other); s.Tier == at.Tier && s.Column == at.Column {
 				_ = m.SetOccupied(other, true)
@@ -292,7 +299,7 @@ func (t *turn) relocate(turn *Turn, op mechanism.Operation, due time.Time) func(
 // idle orders what makes the next requests faster while nobody waits: nil if
 // nothing is worth it.
 func (t *turn) idle(turn *Turn) func() error {
-	op, gain, ok := t.reserved().Idle(t.weights())
+	op, gain, ok := t.reserved(-1).Idle(t.weights())
 	if !ok || gain < worthMoving {
 		return nil
 	}

@@ -261,11 +261,12 @@ func (r *Rack) Cars() int {
 
 // Rescue is people cranking the lift to where it was going, by hand, or to the
 // gate where that place is not free. It returns where the car of the lift is
-// now, and its allocation; empty if there was none, or no place for it.
+// now, and its allocation; empty if there was none, no place for it, or the
+// machine is at work with it.
 func (r *Rack) Rescue() (allocation, where string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.lift == "" {
+	if r.lift == "" || r.order != nil {
 		return "", ""
 	}
 	car := r.lift

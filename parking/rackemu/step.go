@@ -75,6 +75,9 @@ func (r *Rack) Step(ctx context.Context) (next time.Time, err error) {
 func (r *Rack) wakes(now time.Time) time.Time {
 	var at time.Time
 	sooner := func(t time.Time) {
+		if t.Before(now) {
+			t = now
+		}
 		if at.IsZero() || t.Before(at) {
 			at = t
 		}
@@ -84,11 +87,10 @@ func (r *Rack) wakes(now time.Time) time.Time {
 		sooner(now)
 	case r.order == nil:
 		sooner(r.nextAsk)
+	case r.point == Begun && r.order.Kind == parking.Store:
+		sooner(now.Add(retry)) // looks whether the car has come
 	default:
 		sooner(r.until)
-		if r.point == Begun && r.order.Kind == parking.Store {
-			sooner(now.Add(retry)) // looks whether the car has come
-		}
 	}
 	if r.gate != "" && r.fetched {
 		sooner(r.leaves)
