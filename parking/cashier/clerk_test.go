@@ -187,6 +187,7 @@ func TestARefusedOrderDoesNotBlockTheRest(t *testing.T) {
 }
 
 func TestADisturbedClerkTriesAgain(t *testing.T) {
+	few(t, "30")
 	w := newWorld(t)
 	w.busy()
 	rapid.Check(t, func(rt *rapid.T) {

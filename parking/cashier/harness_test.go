@@ -2,6 +2,7 @@ package cashier
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"io"
 	"log/slog"
@@ -59,6 +60,24 @@ func book(t testing.TB, edit ...string) *tariff.Book {
 		t.Fatal(err)
 	}
 	return b
+}
+
+// few lowers the number of a property's runs, each of which writes to a real
+// store many times; whoever asks for more with -rapid.checks gets them.
+func few(t testing.TB, runs string) {
+	t.Helper()
+	f := flag.Lookup("rapid.checks")
+	if f == nil || f.Value.String() != f.DefValue {
+		return
+	}
+	if err := f.Value.Set(runs); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := f.Value.Set(f.DefValue); err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 // sites: P is an ordinary car park, M a mechanical one, L has no lost-ticket
@@ -157,7 +176,13 @@ func quiet() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)
 
 func newWorld(t testing.TB) *world {
 	t.Helper()
-	w := &world{TB: t, url: "sqlite:" + filepath.Join(t.TempDir(), "parking.db"), clock: clock.At(monday), sites: newSites(t), ledger: newFakeLedger()}
+	return newWorldOn(t, "sqlite:"+filepath.Join(t.TempDir(), "parking.db"))
+}
+
+// newWorldOn is a world on the database at url.
+func newWorldOn(t testing.TB, url string) *world {
+	t.Helper()
+	w := &world{TB: t, url: url, clock: clock.At(monday), sites: newSites(t), ledger: newFakeLedger()}
 	w.store = w.open()
 	w.cashier = w.newCashier(w.store)
 	return w

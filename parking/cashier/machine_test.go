@@ -18,6 +18,7 @@ import (
 // that turn out to be one or two, with the clerk coming by now and then. After
 // each step what the stays cost is what the ledger has, to the cent.
 func TestMoneyIsConserved(t *testing.T) {
+	few(t, "20")
 	w := newWorld(t)
 	template := *w.sites.parks["P"]
 	run := 0

@@ -21,6 +21,7 @@ import (
 // delay of the same events, on a real store, ends in the same stays and the same
 // sums in the ledger as sending them in order.
 func TestOrderOfArrivalDoesNotMatter(t *testing.T) {
+	few(t, "30")
 	park := 0
 	w := newWorld(t)
 	w.clock.Set(monday.Add(24 * time.Hour))
@@ -108,8 +109,9 @@ func summary(w *world, park string, l *fakeLedger) []string {
 	return out
 }
 
-func TestTwoCashiersOnOneStoreChargeOnce(t *testing.T) {
-	w := newWorld(t)
+func TestTwoCashiersOnOneStoreChargeOnce(t *testing.T) { twoCashiersChargeOnce(t, newWorld(t)) }
+
+func twoCashiersChargeOnce(t *testing.T, w *world) {
 	cashiers := []*Cashier{w.cashier, w.newCashier(w.open())}
 	w.at("12:00:00")
 	var events []parking.LaneEvent
@@ -160,8 +162,9 @@ func TestTwoCashiersOnOneStoreChargeOnce(t *testing.T) {
 	w.wantConserved(l)
 }
 
-func TestTwoMachinesTakeOnePaymentTwice(t *testing.T) {
-	w := newWorld(t)
+func TestTwoMachinesTakeOnePaymentTwice(t *testing.T) { twoMachinesTakeOnePayment(t, newWorld(t)) }
+
+func twoMachinesTakeOnePayment(t *testing.T, w *world) {
 	cashiers := []*Cashier{w.cashier, w.newCashier(w.open())}
 	id := w.pass("02:00:00", "IN-1", "ZZ9").Stay
 	w.at("02:30:00")
