@@ -89,6 +89,57 @@ func TestAutomaticPasses(t *testing.T) {
 	costs(t, b, car("2026-03-03 01:00", "2026-03-03 05:00"), 4000) // in the night begun the day before
 }
 
+// TestBestPriceLooksPastTheCap: the cheaper way to noon is not the better one,
+// since what it saves has not been counted towards the cap.
+func TestBestPriceLooksPastTheCap(t *testing.T) {
+	b := bookOf(t, tariffOf(Rules{
+		Bands: []Band{hourly(60, 1000), {ID: "noon", When: when(everyDay, "06:00", "12:00"), UnitMinutes: 60, Price: 5000, Priority: 1}},
+		Caps:  []Cap{{ID: "24h", Amount: 10000, Per: "24h_from_entry", Bands: []string{"all"}}},
+		Passes: []Pass{
+			{ID: "early", Type: "day-park", When: when(everyDay, "00:00", "06:00"), ValidUntil: "no-restrictions", Price: 3000},
+			{ID: "noon", Type: "day-park", When: when(everyDay, "06:00", "12:00"), ValidUntil: "no-restrictions", Price: 100}},
+	}, func(x *Tariff) { x.Options.Passes = "best_price" }))
+	costs(t, b, car("2026-03-02 00:00", "2026-03-02 12:00"), 3000+100)
+	// 6 x 10 + 1 + 4 x 10 (the rest is over the cap), against 30 + 1 + 100.
+	r := costs(t, b, car("2026-03-02 00:00", "2026-03-03 00:00"), 6000+100+4000)
+	if r.Has(FlagBestPriceBounded) {
+		t.Errorf("flags %v", r.Flags)
+	}
+	// With an hour before: 7 x 10 + 1 + 3 x 10, against 10 + 30 + 1 + 9 x 10.
+	costs(t, b, car("2026-03-01 23:00", "2026-03-02 23:00"), 7000+100+3000)
+}
+
+// TestHourParksEnd: an N-hours park ends after its hours, or earlier where its
+// day ends.
+func TestHourParksEnd(t *testing.T) {
+	six := func(until string, end *TimeOfDay) *Book {
+		return bookOf(t, tariffOf(Rules{Bands: []Band{hourly(60, 1000)}, Passes: []Pass{
+			{ID: "six", Type: "6-hours-park", When: when(everyDay, "00:00", "24:00"), ValidUntil: until, ValidUntilEnd: end, Price: 100}}}))
+	}
+	s := car("2026-03-02 08:00", "2026-03-02 16:00")
+	s.Passes = []BoughtPass{{ID: "six"}}
+	costs(t, six("no-restrictions", nil), s, 100+2*1000)
+	costs(t, six("same-day", nil), s, 100+2*1000)
+	costs(t, six("same-day", ptr(at("13:00"))), s, 100+3*1000)
+	s = car("2026-03-02 20:00", "2026-03-03 04:00")
+	s.Passes = []BoughtPass{{ID: "six"}}
+	costs(t, six("no-restrictions", nil), s, 100+2*1000)
+	costs(t, six("same-day", nil), s, 100+4*1000)
+	costs(t, six("following-day", ptr(at("01:00"))), s, 100+3*1000)
+}
+
+// TestEventOnAHoliday: on the dates of an event the other bands still follow
+// the calendar.
+func TestEventOnAHoliday(t *testing.T) {
+	b := bookOf(t, tariffOf(Rules{Bands: []Band{hourly(60, 1000),
+		{ID: "ph", When: when([]Day{PH}, "00:00", "24:00"), UnitMinutes: 60, Price: 2000},
+		{ID: "show", Event: "show", When: When{From: at("20:00"), To: at("02:00")}, UnitMinutes: 60, Price: 7000}}},
+		func(x *Tariff) { x.Events = []Event{{ID: "show", Dates: []Date{{2026, 2, 19}}}} }))
+	costs(t, b, car("2026-02-19 18:00", "2026-02-20 03:00"), 2*2000+6*7000+1000)
+	costs(t, b, car("2026-02-18 18:00", "2026-02-18 21:00"), 3*2000)
+	fails[*NoHolidaysError](t, b, car("2027-02-19 18:00", "2027-02-19 19:00"))
+}
+
 // TestSplitCarriesOn: where a later version takes over, the thresholds, the
 // caps and what was charged per entry go on.
 func TestSplitCarriesOn(t *testing.T) {

@@ -183,6 +183,9 @@ func TestTrap07Caps(t *testing.T) {
 	costs(t, capped(Cap{ID: "24h", Amount: 10000, Per: "24h_from_entry"}), car("2026-03-02 10:00:00", "2026-03-03 10:00:01"), 12000)
 	// Days that run from 07:00: 05:00-07:00 is 2 x 14 = 28 in the first, 07:00-17:00 at most 100 in the second.
 	costs(t, capped(Cap{ID: "reset", Amount: 10000, Per: "reset_time", ResetTime: ptr(at("07:00"))}), car("2026-03-02 05:00", "2026-03-02 17:00"), 12800)
+	// The window ends within a run of equal units: 7 x 10 and 7 x 10, at most 50 each.
+	plain := bookOf(t, tariffOf(Rules{Bands: []Band{hourly(60, 1000)}, Caps: []Cap{{ID: "reset", Amount: 5000, Per: "reset_time", ResetTime: ptr(at("07:00"))}}}))
+	costs(t, plain, car("2026-03-02 00:00", "2026-03-02 14:00"), 10000)
 	// Inner first: the night of 8 x 14 = 112 is at most 50; day cap 60 from 23:00
 	// on: 23-24 14, all of it within 60; 00-07 36 left of the night's 50; 07-10
 	// 3 x 20 = 60, of which 24 are left within the day's 60. 14 + 36 + 24 = 74.
@@ -347,6 +350,11 @@ func TestTrap12Rounding(t *testing.T) {
 	s := car("2026-03-02 10:00", "2026-03-02 13:00")
 	s.Flags = []string{"disabled_permit"}
 	costs(t, b, s, 100)
+	// Rounding never makes it dearer: 1 % off 5.90 is 5.84, and not 6.00.
+	b = bookOf(t, tariffOf(Rules{Bands: []Band{hourly(60, 590)}, Discounts: []Discount{{Code: "one", By: "flag", Kind: "percent", Percent: 1, RoundTo: 100, Order: 1}}}))
+	s = car("2026-03-02 10:00", "2026-03-02 11:00")
+	s.Flags = []string{"one"}
+	costs(t, b, s, 590)
 	// A run of pro rata steps is rounded once: 3 x 20 min of 1.00 an hour are 1.00, not 3 x 0.33.
 	for rounding, want := range map[string]int64{"half_up": 67, "up": 67, "down": 66} {
 		x := tariffOf(Rules{Bands: []Band{{ID: "all", When: when(everyDay, "00:00", "24:00"), UnitMinutes: 60, StepMinutes: 20, Price: 100}}}, func(x *Tariff) { x.Options.Rounding = rounding })
