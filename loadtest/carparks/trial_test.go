@@ -110,7 +110,7 @@ func (w *world) newTrial(t *testing.T, s site) *trial {
 	// Whatever ends the test, no process is being started behind its back.
 	t.Cleanup(tr.strikes.Wait)
 	a, err := w.servers[0].send(ctx, http.MethodPut, "/v1/carparks/"+s.id, "", s.file)
-	if err != nil || a.status != http.StatusOK {
+	if err != nil || a.status != http.StatusCreated {
 		t.Fatalf("putting the car park: %v, %v", a, err)
 	}
 	for _, server := range w.servers {
