@@ -232,3 +232,39 @@ func TestAbandonedRequestsTakeNoBay(t *testing.T) {
 		t.Fatalf("%d bays are held, %v", len(o.Active), err)
 	}
 }
+
+// thief wins the bay of every first claim for a moment.
+type thief struct {
+	parking.Bays
+	stolen map[string]bool
+}
+
+func (s thief) Claim(ctx context.Context, at time.Time, claims []parking.Claim) ([]parking.ClaimOutcome, error) {
+	bay := claims[0].Allocation.Bay
+	if !s.stolen[bay] {
+		s.stolen[bay] = true
+		return []parking.ClaimOutcome{{Err: fmt.Errorf("bay %s: %w", bay, parking.ErrBayTaken)}}, nil
+	}
+	return s.Bays.Claim(ctx, at, claims)
+}
+
+// Bays that were lost and given back again are tried again before anybody is
+// turned away.
+func TestABayLostAndGivenBackIsTriedAgain(t *testing.T) {
+	c := clock.At(morning)
+	st := newStore(t, c)
+	a, err := New(Parts{Bays: thief{st, map[string]bool{}}, Keeping: st, CarParks: []*parking.CarPark{plain(3)}, Clock: c, Log: slog.New(slog.DiscardHandler), Settings: Settings{SweepEvery: time.Hour}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- a.Run(ctx) }()
+	if r, err := a.Allocate(ctx, AllocateRequest{CarPark: "plain", Vehicle: car(1)}, Keep[Given]{}); err != nil || r.Value.Bay == "" {
+		t.Errorf("%+v, %v", r, err)
+	}
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}

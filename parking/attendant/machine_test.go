@@ -454,3 +454,61 @@ func TestWantedWhileItIsStored(t *testing.T) {
 	c.say("", ReportGone, parking.Empty)
 	c.is(g.ID, parking.Gone)
 }
+
+// What the inventory of a new run proves of an order under way, and what it does
+// not.
+func TestWhatAnInventoryProves(t *testing.T) {
+	const o, e, u, unsaid = parking.Occupied, parking.Empty, parking.Unsure, parking.Presence("")
+	for _, c := range []struct {
+		kind    parking.CommandKind
+		running bool
+		bay     parking.Presence
+		gate    parking.Presence
+		want    parking.State
+	}{
+		{parking.Store, true, o, e, parking.Stored}, {parking.Store, true, o, unsaid, parking.Stored}, {parking.Store, false, o, e, parking.Stored},
+		{parking.Store, false, e, e, parking.Assigned}, {parking.Store, false, e, unsaid, parking.Assigned}, {parking.Store, false, e, u, parking.Assigned},
+		{parking.Store, true, e, o, parking.Assigned}, {parking.Store, true, e, unsaid, parking.Assigned},
+		{parking.Store, true, e, e, parking.Unknown}, {parking.Store, true, e, u, parking.Unknown},
+		{parking.Store, true, u, o, parking.Unknown}, {parking.Store, false, u, e, parking.Unknown},
+		{parking.Fetch, true, o, e, parking.Retrieving}, {parking.Fetch, false, o, unsaid, parking.Retrieving},
+		{parking.Fetch, true, e, o, parking.Staged}, {parking.Fetch, true, e, e, parking.Unknown}, {parking.Fetch, true, e, unsaid, parking.Unknown},
+		{parking.Fetch, false, e, e, parking.Unknown}, {parking.Fetch, true, e, u, parking.Unknown}, {parking.Fetch, true, u, o, parking.Unknown},
+	} {
+		w := byHand(t)
+		g := w.give("racks", 1)
+		order := w.next()
+		if c.kind == parking.Fetch {
+			w.say(order.ID, ReportDone, o)
+			w.want(g.ID)
+			order = w.next()
+		}
+		if c.running {
+			w.say(order.ID, ReportRunning, "")
+		}
+		// The run before is still talking, and another one too: neither counts
+		// against what the present one says.
+		w.boot = "b0"
+		w.say(order.ID, ReportDone, "")
+		w.boot = "b2"
+		w.say(order.ID, ReportDone, "")
+		if x := w.now(g.ID); x.State == parking.Stored || x.State == parking.Staged {
+			t.Fatalf("%+v: a run that was not compared was believed: %s", c, x.State)
+		}
+		seen := map[string]parking.Presence{g.Bay: c.bay}
+		if c.gate != unsaid {
+			seen[GateItem] = c.gate
+		}
+		w.inventory(seen)
+		if x := w.now(g.ID); x.State != c.want {
+			t.Errorf("%+v: it is %s (%s)", c, x.State, x.Reason)
+		}
+		next := w.next()
+		switch {
+		case c.want == parking.Unknown && next != nil:
+			t.Errorf("%+v: nobody knows where the car is, and the machine is told to %s", c, next.Kind)
+		case (c.want == parking.Assigned || c.want == parking.Retrieving) && (next == nil || next.ID == order.ID || next.Kind != c.kind || next.Attempt != 2):
+			t.Errorf("%+v: the order is not given again: %+v", c, next)
+		}
+	}
+}
