@@ -337,3 +337,60 @@ func TestABrokenMachineStopsTheClock(t *testing.T) {
 		t.Errorf("no such machine: %v", err)
 	}
 }
+
+func TestTheMachinesTimesCountForATicketToo(t *testing.T) {
+	w := newWorld(t)
+	f := w.follower(w.cashier)
+	id := w.pass("02:00:00", "M-IN-1", "- - K7").Stay
+	w.allocate("a", "B1", "", func(a *parking.Allocation) { a.Stay = id })
+	w.follow(f)
+	w.at("02:10:00")
+	w.allocate("a", "B1", "", stored(w))
+	w.follow(f)
+	w.at("03:09:00")
+	w.allocate("a", "B1", "", requested(w))
+	w.follow(f)
+	if due, err := w.cashier.Due(t.Context(), "M", "K7"); err != nil || due.AmountCents != 20_00 {
+		t.Errorf("%+v, %v", due, err)
+	}
+	w.mustPay(id, 20_00, "p1")
+	w.at("03:20:00")
+	w.allocate("a", "B1", "", gone(w))
+	w.follow(f)
+	if r := w.pass("03:21:00", "M-OUT-1", "- - K7"); !r.Open || r.Stay != id {
+		t.Errorf("%+v", r)
+	}
+	w.wantStays("M", "ticket:K7 closed ticket - 20.00 paid=20.00")
+	w.wantConserved(w.fake())
+}
+
+func TestAReservationsQuoteBinds(t *testing.T) {
+	w := newWorld(t)
+	f := w.follower(w.cashier)
+	w.at("01:50:00")
+	q, err := w.cashier.Quote(t.Context(), QuoteRequest{CarPark: "M", Class: "private_car", From: monday.Add(2 * time.Hour), To: monday.Add(4 * time.Hour)}, Keep[Quote]{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	booked := parking.Reservation{
+		ID: strings.Repeat("9", 32), CarPark: "M", Pool: "p", State: parking.Confirmed, Revision: 1, Vehicle: parking.Vehicle{Plate: "ZZ9"},
+		Start: monday.Add(2 * time.Hour), End: monday.Add(4 * time.Hour), ExpiresAt: w.clock.Now(), NoShowAfter: monday.Add(3 * time.Hour),
+		CreatedAt: w.clock.Now(), Quote: q.Value.ID,
+	}
+	_, err = w.store.Do(t.Context(), nil, func(tx parking.Tx) (parking.Answer, error) {
+		return parking.Answer{}, tx.PutReservation(t.Context(), booked)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.pass("02:00:00", "M-IN-1", "ZZ9")
+	w.allocate("a", "B1", "ZZ9", func(a *parking.Allocation) { a.Reservation = booked.ID }, stored(w))
+	w.follow(f)
+	w.at("04:00:00")
+	w.allocate("a", "B1", "ZZ9", requested(w), gone(w))
+	w.pass("04:00:00", "M-OUT-1", "ZZ9")
+	s := w.stays("M")[0]
+	if s.Quote != q.Value.ID || s.AmountCents != 40_00 || !strings.Contains(string(s.Receipt), tariff.FlagQuoteBinds) {
+		t.Errorf("%s, quote %q, %s", show(s), s.Quote, s.Receipt)
+	}
+}

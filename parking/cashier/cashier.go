@@ -121,6 +121,48 @@ func (c *Cashier) Refresh(ctx context.Context, carPark string, v parking.Vehicle
 	return r.Value, nil
 }
 
+// Follow derives the stays of the allocation's vehicle anew, as Refresh does. An
+// allocation that names its stay belongs to it, also where its driver has a
+// ticket and nothing else. ErrNotFound: no such allocation.
+func (c *Cashier) Follow(ctx context.Context, allocation string) error {
+	var a parking.Allocation
+	err := c.p.Keeping.View(ctx, func(tx parking.Tx) (err error) {
+		a, err = tx.Allocation(ctx, allocation)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("following allocation %.64q: %w", allocation, err)
+	}
+	if a.Stay == "" {
+		_, err := c.Refresh(ctx, a.CarPark, a.Vehicle)
+		return err
+	}
+	_, err = do(ctx, c, Keep[Bill]{}, func(tx parking.Tx) (Bill, error) {
+		return c.change(ctx, tx, a.Stay, func(s *scope, r *record) error {
+			if r.CarPark != a.CarPark {
+				return fmt.Errorf("stay %s is of car park %s: %w", r.ID, r.CarPark, parking.ErrInvalid)
+			}
+			for i := range r.details.Notes {
+				if n := &r.details.Notes[i]; n.Kind == noteBay && n.Name == a.ID {
+					return nil
+				}
+			}
+			if err := s.readBerth(ctx, r, a.ID); err != nil {
+				return err
+			}
+			return s.put(r, note{Kind: noteBay, At: a.AssignedAt, Name: a.ID})
+		})
+	})
+	if a.Vehicle.Plate+a.Vehicle.Tag != "" && (errors.Is(err, parking.ErrNotFound) || errors.Is(err, parking.ErrConflict)) {
+		// The stay that it names is no more; its marks say whose it is.
+		_, err = c.Refresh(ctx, a.CarPark, a.Vehicle)
+	}
+	if err != nil {
+		return fmt.Errorf("following allocation %s: %w", a.ID, err)
+	}
+	return nil
+}
+
 // Stays lists; vehicle is a plate, "tag:" + tag or "ticket:" + ticket, or empty.
 func (c *Cashier) Stays(ctx context.Context, carPark, vehicle string, p parking.Page) (list []parking.Stay, err error) {
 	err = c.p.Keeping.View(ctx, func(tx parking.Tx) error {

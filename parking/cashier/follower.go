@@ -56,11 +56,10 @@ func (f *Follower) Once(ctx context.Context) (int, error) {
 			break
 		}
 		c := &changes[i]
-		key := c.CarPark + "\x00" + c.Vehicle.Plate + "\x00" + c.Vehicle.Tag
-		err, known := results[key]
+		err, known := results[c.Allocation]
 		if !known {
-			_, err = f.p.Cashier.Refresh(ctx, c.CarPark, c.Vehicle)
-			results[key] = err
+			err = f.p.Cashier.Follow(ctx, c.Allocation)
+			results[c.Allocation] = err
 		}
 		if err == nil {
 			worked = true
@@ -69,7 +68,7 @@ func (f *Follower) Once(ctx context.Context) (int, error) {
 	}
 	for i := range changes {
 		c := &changes[i]
-		err := results[c.CarPark+"\x00"+c.Vehicle.Plate+"\x00"+c.Vehicle.Tag]
+		err := results[c.Allocation]
 		if err == nil || ctx.Err() != nil || !worked && !hopeless(err) {
 			continue
 		}
@@ -94,7 +93,8 @@ func (f *Follower) Once(ctx context.Context) (int, error) {
 
 // hopeless: trying again changes nothing.
 func hopeless(err error) bool {
-	return errors.Is(err, parking.ErrNotFound) || errors.Is(err, parking.ErrInvalid) || errors.Is(err, errTooManyNames)
+	return errors.Is(err, parking.ErrNotFound) || errors.Is(err, parking.ErrInvalid) || errors.Is(err, parking.ErrConflict) ||
+		errors.Is(err, errTooManyNames)
 }
 
 func firstError(results map[string]error) error {

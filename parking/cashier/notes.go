@@ -27,6 +27,7 @@ const (
 	noteDecision   = "decision"
 	noteLost       = "lost-ticket"
 	notePreference = "preference"
+	noteBay        = "bay"
 )
 
 // maxNotes bounds the notes of one stay.
@@ -44,7 +45,7 @@ type note struct {
 	Payment    *paymentNote       `json:"payment,omitempty"`
 	Validation *tariff.Validation `json:"validation,omitempty"`
 	Charging   *chargingNote      `json:"charging,omitempty"`
-	// Name is the flag, permit, pass or quote; Off takes the flag or permit away.
+	// Name is the flag, permit, pass, quote or allocation; Off takes the flag or permit away.
 	Name string `json:"name,omitempty"`
 	Off  bool   `json:"off,omitzero"`
 	// From and To bound a pause.

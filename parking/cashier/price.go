@@ -160,14 +160,8 @@ func (s *scope) rate(ctx context.Context, d *stay.Stay, r *record, now time.Time
 	if err := s.sayRight(ctx, &t, d); err != nil {
 		return rated{}, err
 	}
-	for i := range r.details.Notes {
-		if n := &r.details.Notes[i]; n.Kind == noteQuote {
-			q, err := s.c.findQuote(ctx, s.tx, n.Name)
-			if err != nil {
-				return rated{}, fmt.Errorf("taking up a quote: %w", err)
-			}
-			t.Quote, t.QuoteAccepted = &q.Quote, n.At
-		}
+	if err := s.sayQuote(ctx, &t, d, r); err != nil {
+		return rated{}, err
 	}
 	var sessions []chargingNote
 	for i := range r.details.Notes {
@@ -196,6 +190,42 @@ func (s *scope) rate(ctx context.Context, d *stay.Stay, r *record, now time.Time
 		}
 	}
 	return out, nil
+}
+
+// sayQuote adds the quote that the stay came with: one that its driver took up,
+// or that of its reservation, whose fee is due too where the tariff has one.
+func (s *scope) sayQuote(ctx context.Context, t *tariff.Stay, d *stay.Stay, r *record) error {
+	id, accepted := "", time.Time{}
+	if d.Berth != nil && d.Berth.Reservation != "" {
+		booked, err := s.tx.Reservation(ctx, d.Berth.Reservation)
+		if err != nil && !errors.Is(err, parking.ErrNotFound) {
+			return fmt.Errorf("reading a stay's reservation: %w", err)
+		}
+		if err == nil {
+			id, accepted = booked.Quote, booked.CreatedAt
+			if v := versionAt(s.book, r.TariffVersion, d.Began()); v != nil && v.Classes[d.Class] != nil {
+				t.Reserved = v.Classes[d.Class].Reservation != nil
+			}
+		}
+	}
+	for i := range r.details.Notes {
+		if n := &r.details.Notes[i]; n.Kind == noteQuote {
+			id, accepted = n.Name, n.At
+		}
+	}
+	if id == "" {
+		return nil
+	}
+	q, err := s.c.findQuote(ctx, s.tx, id)
+	if errors.Is(err, parking.ErrNotFound) {
+		return fmt.Errorf("%w: the stay came with quote %s, which is not kept here", errNoPrice, id)
+	}
+	if err != nil {
+		return fmt.Errorf("taking up a quote: %w", err)
+	}
+	t.Quote, t.QuoteAccepted = &q.Quote, accepted
+	r.Quote = id
+	return nil
 }
 
 // addSession puts a further charging session's lines on the receipt.

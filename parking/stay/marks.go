@@ -156,6 +156,9 @@ func passages(in *Input) []*passage {
 		seen[a.ID] = true
 		v := a.Vehicle
 		m := marksOf(v.Tag, v.Plate, "", 1000, b.Identity)
+		for _, n := range b.Names {
+			m.strong = insert(m.strong, n)
+		}
 		in := &passage{kind: bayIn, first: a.AssignedAt, last: a.AssignedAt, id: BayAnchor(a.ID), marks: m, berth: a}
 		in.witnesses = []witness{{
 			at: a.AssignedAt, id: in.id, tag: v.Tag, plate: v.Plate, class: v.Class, strong: true, identity: b.Identity,

@@ -72,6 +72,9 @@ type Sighting struct {
 type Berth struct {
 	Allocation parking.Allocation
 	Identity   Identity
+	// Names are further names that its vehicle surely goes by, such as that of
+	// its driver's ticket.
+	Names []string
 }
 
 // Kinds of decisions.
