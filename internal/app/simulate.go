@@ -21,7 +21,7 @@ type simulateFlags struct {
 	site, demand, seeds, vacancies, series string
 	policies                               []string
 	load, days, warmup, faults             int
-	noIdle, noPair, json                   bool
+	noIdle, noPair, noEarly, json          bool
 }
 
 func newSimulateCommand(env Env) *cobra.Command {
@@ -61,6 +61,7 @@ Kong's automated car parks (--demand inferred), or from a series of your own
 	flags.IntVar(&f.faults, "faults", 0, "mean hours between breakdowns of a machine, of 20 minutes each; 0 is none")
 	flags.BoolVar(&f.noIdle, "no-idle", false, "machines do not use idle time")
 	flags.BoolVar(&f.noPair, "no-pair", false, "no cycle stores one car and fetches another")
+	flags.BoolVar(&f.noEarly, "no-early", false, "machines begin only when the car is at the gate, not when its bay is given")
 	flags.BoolVar(&f.json, "json", false, "print the figures as JSON")
 	return cmd
 }
@@ -102,7 +103,7 @@ func simulateSite(ctx context.Context, env Env, f simulateFlags) error {
 		return err
 	}
 	config := simulate.Config{
-		CarPark: site, Demand: demand, Days: f.days, Warmup: f.warmup, Idle: !f.noIdle, Pair: !f.noPair,
+		CarPark: site, Demand: demand, Days: f.days, Warmup: f.warmup, Idle: !f.noIdle, Pair: !f.noPair, Early: !f.noEarly,
 	}
 	if f.faults > 0 {
 		config.Faults = simulate.Faults{MeanHoursBetween: f.faults, MeanMinutes: 20}
