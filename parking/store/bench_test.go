@@ -25,37 +25,35 @@ type request[In, Out any] struct {
 	out chan Out
 }
 
-// newBatcher starts workers that send batches of at most size.
-func newBatcher[In, Out any](b *testing.B, workers, size int, send func([]In) ([]Out, error)) *batcher[In, Out] {
+// newBatcher starts what sends batches of at most size, one at a time.
+func newBatcher[In, Out any](b *testing.B, size int, send func([]In) ([]Out, error)) *batcher[In, Out] {
 	t := &batcher[In, Out]{requests: make(chan request[In, Out], 4*size)}
-	for range workers {
-		t.wg.Go(func() {
-			for r := range t.requests {
-				batch := []request[In, Out]{r}
-				in := []In{r.in}
-			gather:
-				for len(batch) < size {
-					select {
-					case r, open := <-t.requests:
-						if !open {
-							break gather
-						}
-						batch, in = append(batch, r), append(in, r.in)
-					default:
+	t.wg.Go(func() {
+		for r := range t.requests {
+			batch := []request[In, Out]{r}
+			in := []In{r.in}
+		gather:
+			for len(batch) < size {
+				select {
+				case r, open := <-t.requests:
+					if !open {
 						break gather
 					}
-				}
-				out, err := send(in)
-				if err != nil {
-					b.Error(err)
-					out = make([]Out, len(in))
-				}
-				for i, r := range batch {
-					r.out <- out[i]
+					batch, in = append(batch, r), append(in, r.in)
+				default:
+					break gather
 				}
 			}
-		})
-	}
+			out, err := send(in)
+			if err != nil {
+				b.Error(err)
+				out = make([]Out, len(in))
+			}
+			for i, r := range batch {
+				r.out <- out[i]
+			}
+		}
+	})
 	return t
 }
 
@@ -72,11 +70,11 @@ func (t *batcher[In, Out]) close() {
 // benchAllocate lets clients claim bays and leave them, each with an
 // Idempotency-Key and its answer, all through batchers. Each client has 16 bays,
 // which it takes by turns. Each of b.N is a claim and its departure.
-func benchAllocate(b *testing.B, s *Store, clients, workers int, command bool) {
+func benchAllocate(b *testing.B, s *Store, clients int, command bool) {
 	ctx := context.Background()
 	var clk clock.System
-	claims := newBatcher(b, workers, 250, func(in []parking.Claim) ([]parking.ClaimOutcome, error) { return s.Claim(ctx, clk.Now(), in) })
-	departures := newBatcher(b, workers, 250, func(in []parking.Departure) ([]parking.DepartureOutcome, error) { return s.Depart(ctx, clk.Now(), in) })
+	claims := newBatcher(b, 250, func(in []parking.Claim) ([]parking.ClaimOutcome, error) { return s.Claim(ctx, clk.Now(), in) })
+	departures := newBatcher(b, 250, func(in []parking.Departure) ([]parking.DepartureOutcome, error) { return s.Depart(ctx, clk.Now(), in) })
 	var (
 		next  atomic.Int64
 		mu    sync.Mutex
@@ -145,6 +143,6 @@ func benchAllocate(b *testing.B, s *Store, clients, workers int, command bool) {
 
 func BenchmarkAllocate(b *testing.B) {
 	b.Run("SQLite", func(b *testing.B) {
-		benchAllocate(b, openTest(b, sqliteURL(b), testOptions()), 64, 1, false)
+		benchAllocate(b, openTest(b, sqliteURL(b), testOptions()), 64, false)
 	})
 }
