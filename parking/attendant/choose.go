@@ -150,9 +150,11 @@ func (s *site) each(yield func(parking.Allocation) bool) {
 	}
 }
 
-// choose picks the best bay that is not among lost. Where all is true, bays that
-// other requests of this process are claiming count as free: the store decides
-// between them. The bay is counted as pending until release is called.
+// choose picks the best bay that is not among lost. Where all is true, only what
+// the reading itself showed as taken counts as taken: not what other requests of
+// this process are claiming, nor what it committed since the reading began,
+// which may have ended through another process before the reading was made. The
+// store decides. The bay is counted as pending until release is called.
 func (s *site) choose(w wish, lost map[int]bool, all bool, now time.Time) (choice, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -162,12 +164,23 @@ func (s *site) choose(w wish, lost map[int]bool, all bool, now time.Time) (choic
 	s.settle(now)
 	v := s.board.view
 	if all {
+		var doubtful []int
+		for bay := range s.byBay {
+			if !s.read[bay] {
+				doubtful = append(doubtful, bay)
+			}
+		}
 		for bay := range s.pending {
-			v.SetFree(bay, s.byBay[bay] == "")
+			if !s.read[bay] || s.byBay[bay] == "" {
+				doubtful = append(doubtful, bay)
+			}
+		}
+		for _, bay := range doubtful {
+			v.SetFree(bay, true)
 		}
 		defer func() {
-			for bay := range s.pending {
-				v.SetFree(bay, false)
+			for _, bay := range doubtful {
+				v.SetFree(bay, s.byBay[bay] == "" && s.pending[bay] == 0)
 			}
 		}()
 	}

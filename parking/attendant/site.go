@@ -59,6 +59,9 @@ type picture struct {
 	// the bay's number; marks count them by plate and tag.
 	active map[string]parking.Allocation
 	byBay  map[int]string
+	// read are the bays that the reading itself showed as taken, without what
+	// this process committed meanwhile.
+	read   map[int]bool
 	marks  map[string]int
 	queue  map[string]parking.Command
 	status map[string]parking.MachineStatus
@@ -105,7 +108,7 @@ func newSite(cp *parking.CarPark) (*site, error) {
 }
 
 func (s *site) blank() picture {
-	return picture{active: map[string]parking.Allocation{}, byBay: map[int]string{}, marks: map[string]int{},
+	return picture{active: map[string]parking.Allocation{}, byBay: map[int]string{}, read: map[int]bool{}, marks: map[string]int{},
 		queue: map[string]parking.Command{}, status: map[string]parking.MachineStatus{}}
 }
 
@@ -182,6 +185,9 @@ func (s *site) adopt(seen parking.Occupancy, at time.Time, start int64) {
 	s.picture = p
 	for _, x := range seen.Active {
 		s.put(x)
+	}
+	for bay := range s.byBay {
+		s.read[bay] = true
 	}
 	for _, c := range seen.Queue {
 		s.queue[c.ID] = c
