@@ -11,7 +11,8 @@ import (
 
 // Release ends an allocation: the vehicle is gone and its bay free. While the
 // car is in a machine, or moved by it, that is parking.ErrConflict: it has to be
-// fetched first, or staff have to say what became of it (Resolve). Other errors:
+// fetched first, or staff have to say what became of it (Resolve); where no
+// controller of the machine was ever heard of it is taken at its word. Errors:
 // parking.ErrNotFound, ErrBusy, parking.ErrKeyReused, parking.ErrKeyBusy.
 func (a *Attendant) Release(ctx context.Context, r EndRequest, keep Keep[parking.Allocation]) (Result[parking.Allocation], error) {
 	return a.finish(ctx, r, parking.Gone, keep)
@@ -36,6 +37,7 @@ func (a *Attendant) finish(ctx context.Context, r EndRequest, to parking.State, 
 		if err != nil {
 			return x, fmt.Errorf("reading allocation %s: %w", r.Allocation, err)
 		}
+		manned := false
 		if x.Machine != "" {
 			if err := w.lock(x.Machine); err != nil {
 				return x, err
@@ -43,8 +45,11 @@ func (a *Attendant) finish(ctx context.Context, r EndRequest, to parking.State, 
 			if x, err = w.tx.Allocation(w.ctx, r.Allocation); err != nil {
 				return x, fmt.Errorf("reading allocation %s: %w", r.Allocation, err)
 			}
+			if manned, err = w.manned(x.Machine); err != nil {
+				return x, err
+			}
 		}
-		if err := mayEnd(x, to); err != nil {
+		if err := mayEnd(x, to, manned); err != nil {
 			return x, err
 		}
 		sent, err := w.withdraw(x.ID, x.CarPark)
@@ -62,9 +67,25 @@ func (a *Attendant) finish(ctx context.Context, r EndRequest, to parking.State, 
 	})
 }
 
+// manned reports whether a controller of the machine has ever been heard of.
+func (w *work) manned(machine string) (bool, error) {
+	all, err := w.tx.Machines(w.ctx, w.s.def.ID)
+	if err != nil {
+		return false, fmt.Errorf("reading the machines of %s: %w", w.s.def.ID, err)
+	}
+	for _, m := range all {
+		if m.ID == machine {
+			return m.Boot != "", nil
+		}
+	}
+	return false, nil
+}
+
 // mayEnd says why an allocation may not end now: a car in a machine does not
-// vanish, and its bay is not free because somebody says so.
-func mayEnd(x parking.Allocation, to parking.State) error {
+// vanish, and its bay is not free because somebody says so. Where no controller
+// of the machine was ever heard of, manned is false, and the operator's word is
+// all there is.
+func mayEnd(x parking.Allocation, to parking.State, manned bool) error {
 	refuse := func(why string) error {
 		return fmt.Errorf("allocation %s is %s: %s: %w", x.ID, x.State, why, parking.ErrConflict)
 	}
@@ -77,7 +98,7 @@ func mayEnd(x parking.Allocation, to parking.State) error {
 		return refuse("staff have to say what became of it")
 	case x.Machine == "":
 		return nil
-	case x.State == parking.Assigned, x.State == parking.Staged && to == parking.Gone:
+	case x.State == parking.Assigned, x.State == parking.Staged && to == parking.Gone, !manned && x.State.May(to):
 		return nil
 	default:
 		return refuse("the car is in its machine and has to be fetched first")

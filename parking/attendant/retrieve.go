@@ -65,6 +65,14 @@ func (t *turn) retrieve(r RetrieveRequest) (Retrieval, error) {
 		return t.again(x, notBefore)
 	case parking.Stored, parking.Moving:
 	default:
+		if x.State == parking.Assigned && t.status.Boot == "" {
+			// Nobody tells that cars are stored: by now it is. What was ordered
+			// would be a controller's that comes later, for a car long gone.
+			if err := t.drop(x.ID); err != nil {
+				return Retrieval{}, err
+			}
+			break
+		}
 		return Retrieval{}, fmt.Errorf("allocation %s is %s and cannot be fetched now: %w", x.ID, x.State, parking.ErrConflict)
 	}
 	order := parking.Command{ID: newID(), CarPark: x.CarPark, Machine: x.Machine, Kind: parking.Fetch, Allocation: x.ID, Bay: x.Bay,
