@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -103,10 +104,13 @@ func signature(by, reason string, needed bool) error {
 	return prose("/reason", reason)
 }
 
+// timeForm is RFC 3339; package time also takes commas and hours of one digit.
+var timeForm = regexp.MustCompile(`^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)$`)
+
 // moment reads a time of a body.
 func moment(pointer, text string) (time.Time, error) {
-	var t time.Time
-	if err := t.UnmarshalText([]byte(text)); err != nil {
+	t, err := time.Parse(time.RFC3339Nano, text)
+	if err != nil || !timeForm.MatchString(text) {
 		return t, web.BadField(pointer, "is not a time; write it as 2026-11-23T08:00:00+08:00")
 	}
 	if t.Before(earliest) || !t.Before(latest) {
