@@ -19,7 +19,7 @@
 // is an individual's that has not said no or a business's that has said yes, and
 // nothing but the tag's own vehicle was read; below the site's limit from the
 // account's balance, at it or above by the means that fills the account up
-// (facts from E-ZPass Plus; the limit is the site's). Else whoever holds the
+// (as E-ZPass Plus does with its 20 dollars; the limit is the site's). Else whoever holds the
 // ticket or knows the plate. What an account says counts for stays that are
 // settled afterwards.
 //

@@ -11,7 +11,7 @@ import (
 	"freeflow/parking/stay"
 )
 
-// Facts 1.3, a line each: the tag pays parking, individuals have to opt out,
+// What is published of tags that pay parking, a line each: the tag pays, individuals have to opt out,
 // businesses to opt in, from the limit on the card pays, and a mismatch is for
 // people.
 func TestWhoPays(t *testing.T) {

@@ -77,6 +77,7 @@ type document struct {
 type ledgerOrder struct {
 	stay, carPark              string
 	revision                   int64
+	stays                      []string
 	refunds, charges, payments []step
 }
 
@@ -118,6 +119,7 @@ func (s *scope) orderOf(o *ledgerOrder, r *record, old order) error {
 		}
 		o.charges = append(o.charges, step{Charge: c})
 	}
+	o.stays = append(o.stays, r.ID)
 	if o.stay == "" {
 		o.stay, o.carPark, o.revision = r.ID, r.CarPark, r.ChargeRevision
 	}
@@ -259,7 +261,7 @@ func (s *scope) place(ctx context.Context, o *ledgerOrder) error {
 		kind = "payment"
 	}
 	err = s.tx.Order(ctx, parking.LedgerOrder{
-		ID: o.stay + "/" + strconv.FormatInt(o.revision, 10), Kind: kind, Document: b, At: s.now,
+		ID: o.stay + "/" + strconv.FormatInt(o.revision, 10), Kind: kind, Document: b, At: s.now, Stays: o.stays,
 	})
 	if err != nil {
 		return fmt.Errorf("ordering a charge: %w", err)
