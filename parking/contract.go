@@ -237,6 +237,9 @@ type LedgerOrder struct {
 	// ID begins with the stay's id and goes on with what is ordered, so that it
 	// is posted once.
 	ID string
+	// Stays are the ids of all stays that the order settles, where there are
+	// more than the one that ID begins with. Unposted leaves it empty.
+	Stays []string
 	// Kind is "charge", "payment" or "refund".
 	Kind string
 	// Document is the order itself, JSON, in the clerk's form.

@@ -118,30 +118,15 @@ func scanReservation(row database.Rows) (r parking.Reservation, err error) {
 }
 
 var laneEventTable = newTable("lane event", "parking_lane_event", 1,
-	"id", "car_park", "lane", "direction", "at_micros", "vehicle", "tag", "plate", "confidence_permille", "class", "ticket", "source")
-
-// vehicleOf is what a stay of the event's vehicle is called.
-func vehicleOf(e *parking.LaneEvent) string {
-	switch {
-	case e.Plate != "":
-		return e.Plate
-	case e.Tag != "":
-		return "tag:" + e.Tag
-	default:
-		return "ticket:" + e.Ticket
-	}
-}
+	"id", "car_park", "lane", "direction", "at_micros", "tag", "plate", "confidence_permille", "class", "ticket", "source")
 
 func laneEventArgs(e *parking.LaneEvent) []any {
-	return []any{e.ID, e.CarPark, e.Lane, string(e.Direction), micros(e.At), vehicleOf(e), e.Tag, e.Plate, int64(e.ConfidencePermille), e.Class, e.Ticket, e.Source}
+	return []any{e.ID, e.CarPark, e.Lane, string(e.Direction), micros(e.At), e.Tag, e.Plate, int64(e.ConfidencePermille), e.Class, e.Ticket, e.Source}
 }
 
 func scanLaneEvent(r database.Rows) (e parking.LaneEvent, err error) {
-	var (
-		at      int64
-		vehicle string
-	)
-	err = r.Scan(&e.ID, &e.CarPark, &e.Lane, &e.Direction, &at, &vehicle, &e.Tag, &e.Plate, &e.ConfidencePermille, &e.Class, &e.Ticket, &e.Source)
+	var at int64
+	err = r.Scan(&e.ID, &e.CarPark, &e.Lane, &e.Direction, &at, &e.Tag, &e.Plate, &e.ConfidencePermille, &e.Class, &e.Ticket, &e.Source)
 	e.At = instant(at)
 	return e, err
 }

@@ -114,6 +114,14 @@ func (t *tx) Order(ctx context.Context, o parking.LedgerOrder) error {
 	if err != nil {
 		return fmt.Errorf("ordering %s: %w", o.ID, err)
 	}
+	for _, stay := range o.Stays {
+		if err := checkText("the stay's id", stay, maxName); err != nil {
+			return err
+		}
+		if _, err := t.db.Exec(ctx, `INSERT INTO parking_ordered_stay (stay, ledger_order) VALUES ($1, $2) ON CONFLICT DO NOTHING`, stay, o.ID); err != nil {
+			return fmt.Errorf("ordering %s: %w", o.ID, err)
+		}
+	}
 	if n == 1 {
 		return nil
 	}

@@ -217,7 +217,8 @@ var proofs = []proof{
 		rows:      `SELECT count(*) FROM parking_stay`,
 		broken: []string{`SELECT 'stay ' || s.id || ' is closed and the ledger has no order for its ' || ` + text("s.amount_cents") + ` || ' cents' FROM parking_stay s
 			WHERE s.state = 'closed' AND s.amount_cents <> 0
-				AND NOT EXISTS (SELECT 1 FROM parking_ledger_order o WHERE o.id >= s.id AND substr(o.id, 1, length(s.id)) = s.id)`},
+				AND NOT EXISTS (SELECT 1 FROM parking_ledger_order o WHERE o.id >= s.id AND substr(o.id, 1, length(s.id)) = s.id)
+				AND NOT EXISTS (SELECT 1 FROM parking_ordered_stay x JOIN parking_ledger_order o ON o.id = x.ledger_order WHERE x.stay = s.id)`},
 	},
 	{
 		invariant: "answers-have-effects",

@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"reflect"
 	"testing"
@@ -88,7 +89,10 @@ var stayTests = []test{
 			return try(s, func(tx parking.Tx) error { return tx.PutStay(ctx, st) })
 		}
 		do(t, s, func(tx parking.Tx) error {
-			return tx.Order(ctx, parking.LedgerOrder{ID: id(1) + "-1-charge", Kind: "charge", At: Now})
+			other := stay(2, "AB2", Now) // settled by the order of the first
+			other.State, other.AmountCents = parking.Closed, 500
+			return errors.Join(tx.PutStay(ctx, other),
+				tx.Order(ctx, parking.LedgerOrder{ID: id(1) + "-1-charge", Kind: "charge", At: Now, Stays: []string{id(1), id(2)}}))
 		})
 		if err := put(full); err != nil {
 			t.Fatal(err)
@@ -111,7 +115,7 @@ var stayTests = []test{
 		}
 		read(func(tx parking.Tx) (parking.Stay, error) { return tx.StayOf(ctx, id(1)) })
 		for _, call := range []func(tx parking.Tx) error{
-			func(tx parking.Tx) error { _, err := tx.Stay(ctx, id(2)); return err },
+			func(tx parking.Tx) error { _, err := tx.Stay(ctx, id(3)); return err },
 			func(tx parking.Tx) error { _, err := tx.StayOf(ctx, id(2)); return err },
 			func(tx parking.Tx) error { _, err := tx.StayOf(ctx, ""); return err },
 		} {

@@ -172,8 +172,6 @@ CREATE INDEX parking_reservation_pool ON parking_reservation (car_park, pool, st
 CREATE INDEX parking_reservation_due ON parking_reservation (car_park, start_micros) WHERE state IN ('held', 'confirmed');
 CREATE INDEX parking_reservation_deadline ON parking_reservation (deadline_micros, id) WHERE state IN ('held', 'confirmed');
 
--- vehicle is what a stay of the event's vehicle is called: the plate, else
--- "tag:" and the tag, else "ticket:" and the ticket.
 CREATE TABLE parking_lane_event (
     at_micros           bigint       NOT NULL,
     confidence_permille bigint       NOT NULL,
@@ -181,7 +179,6 @@ CREATE TABLE parking_lane_event (
     car_park            parking_text NOT NULL,
     lane                parking_text NOT NULL,
     direction           parking_text NOT NULL,
-    vehicle             parking_text NOT NULL,
     tag                 parking_text NOT NULL,
     plate               parking_text NOT NULL,
     class               parking_text NOT NULL,
@@ -232,6 +229,13 @@ CREATE INDEX parking_stay_tag ON parking_stay (tag, time_micros, id) WHERE tag <
 CREATE INDEX parking_stay_ticket ON parking_stay (ticket, time_micros, id) WHERE ticket <> '';
 CREATE INDEX parking_stay_time ON parking_stay (car_park, time_micros, id);
 CREATE INDEX parking_stay_allocation ON parking_stay (allocation, time_micros, id) WHERE allocation <> '';
+
+-- Which orders of the ledger settle a stay.
+CREATE TABLE parking_ordered_stay (
+    stay         parking_text NOT NULL,
+    ledger_order parking_text NOT NULL,
+    PRIMARY KEY (stay, ledger_order)
+);
 
 CREATE TABLE parking_quote (
     expires_micros bigint       NOT NULL,
