@@ -66,16 +66,23 @@ func racks(id, code string) site {
 type effort struct {
 	// rushKills and roundKills are how many kills meet the rush and the rounds.
 	rushKills, roundKills int
-	// leaves is how many departures the rounds have, a bay at least.
+	// leavesABay is how many departures the rounds have a bay; 30 at least in
+	// all.
 	leavesABay int
 }
 
-// contend is the whole trial of one car park.
-func contend(t *trial, e effort) {
+// crew are all clients.
+func crew() []*driver {
 	drivers := make([]*driver, clients)
 	for i := range drivers {
 		drivers[i] = &driver{number: i}
 	}
+	return drivers
+}
+
+// contend is the whole trial of one car park.
+func contend(t *trial, e effort) {
+	drivers := crew()
 	bays := len(t.site.bays)
 
 	// All at once, and nobody leaves.
@@ -140,15 +147,18 @@ func contend(t *trial, e effort) {
 
 // run tries car parks of one bay, of fifty, and of fifty in racks.
 func run(t *testing.T, b books, e effort) {
-	w := newWorld(t, b)
+	w := newWorld(t, b, *binary)
 	t.Run("1 bay", func(t *testing.T) { contend(w.newTrial(t, ordinary("one", "ONE", 1)), e) })
 	t.Run("50 bays", func(t *testing.T) { contend(w.newTrial(t, ordinary("fifty", "FTY", 50)), e) })
 	t.Run("50 bays in racks", func(t *testing.T) { contend(w.newTrial(t, racks("racks", "RCK")), e) })
 }
 
-func TestSQLite(t *testing.T) {
+func TestSQLite(t *testing.T) { run(t, sqlite(t), effort{rushKills: 2, roundKills: 2, leavesABay: 4}) }
+
+// sqlite is a new file for the test.
+func sqlite(t *testing.T) books {
 	path := filepath.Join(t.TempDir(), "books.db")
-	run(t, books{url: "sqlite:" + path, pairs: func(ctx context.Context, query string) ([][2]string, error) {
+	return books{url: "sqlite:" + path, pairs: func(ctx context.Context, query string) ([][2]string, error) {
 		db, err := sql.Open("sqlite", "file:"+path+"?mode=ro&_pragma=busy_timeout(5000)")
 		if err != nil {
 			return nil, err
@@ -168,5 +178,5 @@ func TestSQLite(t *testing.T) {
 			all = append(all, pair)
 		}
 		return all, rows.Err()
-	}}, effort{rushKills: 2, roundKills: 2, leavesABay: 4})
+	}}
 }

@@ -40,10 +40,7 @@ func TestMain(m *testing.M) {
 	dir, err := os.MkdirTemp("", "carparks-")
 	if err == nil && *binary == "" {
 		*binary = filepath.Join(dir, "freeflow")
-		out, failed := exec.Command("go", "build", "-o", *binary, "freeflow/cmd/freeflow").CombinedOutput()
-		if failed != nil {
-			err = fmt.Errorf("building freeflow: %w\n%s", failed, out)
-		}
+		err = build(*binary)
 	}
 	status := 1
 	if err != nil {
@@ -55,10 +52,19 @@ func TestMain(m *testing.M) {
 	os.Exit(status)
 }
 
+// build makes a binary.
+func build(path string, flags ...string) error {
+	args := append(append([]string{"build", "-o", path}, flags...), "freeflow/cmd/freeflow")
+	if out, err := exec.Command("go", args...).CombinedOutput(); err != nil {
+		return fmt.Errorf("building freeflow: %w\n%s", err, out)
+	}
+	return nil
+}
+
 // server is one process of the product, which is killed and started again.
 type server struct {
-	books, data string
-	client      *http.Client
+	program, books, data string
+	client               *http.Client
 	// base is where its operators' API is, or was before it was killed.
 	base atomic.Pointer[string]
 	key  string
@@ -71,9 +77,9 @@ type server struct {
 }
 
 // newServer starts a process over the books; it ends with the test.
-func newServer(t *testing.T, name, books string, client *http.Client) *server {
+func newServer(t *testing.T, name, program, books string, client *http.Client) *server {
 	t.Helper()
-	s := &server{books: books, data: filepath.Join(t.TempDir(), name), client: client}
+	s := &server{program: program, books: books, data: filepath.Join(t.TempDir(), name), client: client}
 	t.Cleanup(func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -93,7 +99,7 @@ func (s *server) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.cmd = exec.Command(*binary, "run", "--target", "parking", "--no-sample-carparks", "--data", s.data, "--books", s.books,
+	s.cmd = exec.Command(s.program, "run", "--target", "parking", "--no-sample-carparks", "--data", s.data, "--books", s.books,
 		"--operator-addr", addresses[0], "--portal-addr", addresses[1], "--admin-addr", addresses[2], "--log-level", "warn")
 	s.cmd.Stdout, s.cmd.Stderr = &s.log, &s.log
 	if err := s.cmd.Start(); err != nil {

@@ -43,7 +43,7 @@ type books struct {
 	pairs func(ctx context.Context, query string) ([][2]string, error)
 }
 
-func newWorld(t *testing.T, b books) *world {
+func newWorld(t *testing.T, b books, program string) *world {
 	t.Helper()
 	w := &world{seed: *seed, books: b}
 	if w.seed == 0 {
@@ -54,7 +54,7 @@ func newWorld(t *testing.T, b books) *world {
 	t.Cleanup(client.CloseIdleConnections)
 	var starts sync.WaitGroup
 	for i := range w.servers {
-		s := newServer(t, fmt.Sprint("process-", i), b.url, client)
+		s := newServer(t, fmt.Sprint("process-", i), program, b.url, client)
 		w.servers[i] = s
 		// At once, so that they meet over the empty database too.
 		starts.Go(func() {
