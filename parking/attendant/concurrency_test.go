@@ -268,3 +268,71 @@ func TestABayLostAndGivenBackIsTriedAgain(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// old is a store whose readings are old by the time they arrive.
+type old struct {
+	parking.Bays
+	taken, let chan struct{}
+}
+
+func (s old) Occupancy(ctx context.Context, carPark string, horizon time.Time) (parking.Occupancy, error) {
+	o, err := s.Bays.Occupancy(ctx, carPark, horizon)
+	s.taken <- struct{}{}
+	<-s.let
+	return o, err
+}
+
+// What was committed while the store was being read is not forgotten by the
+// picture that the reading makes.
+func TestAReadingDoesNotUndoWhatWasCommittedMeanwhile(t *testing.T) {
+	c := clock.At(morning)
+	st := newStore(t, c)
+	slow := old{st, make(chan struct{}), make(chan struct{})}
+	a, err := New(Parts{Bays: slow, Keeping: st, CarParks: []*parking.CarPark{plain(4)}, Clock: c, Log: slog.New(slog.DiscardHandler),
+		Settings: Settings{SweepEvery: time.Hour, RefreshEvery: time.Hour}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- a.Run(ctx) }()
+	<-slow.taken // the reading with which it begins
+	slow.let <- struct{}{}
+	s, err := a.site("plain")
+	if err != nil {
+		t.Fatal(err)
+	}
+	give := func(n int) Given {
+		t.Helper()
+		r, err := a.Allocate(ctx, AllocateRequest{CarPark: "plain", Vehicle: car(n)}, Keep[Given]{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r.Value
+	}
+	for known := false; !known; _, known = s.age(c.Now()) {
+		runtime.Gosched()
+	}
+	early := give(1)
+	read := make(chan error, 1)
+	go func() { read <- s.refresh(ctx, a) }()
+	<-slow.taken
+	give(2)
+	if _, err := a.Release(ctx, EndRequest{Allocation: early.ID}, Keep[parking.Allocation]{}); err != nil {
+		t.Fatal(err)
+	}
+	slow.let <- struct{}{}
+	if err := <-read; err != nil {
+		t.Fatal(err)
+	}
+	s.mu.Lock()
+	_, back := s.active[early.ID]
+	if len(s.active) != 1 || back || s.board.view.Occupied() != 1 {
+		t.Errorf("the picture has %d allocations, %d bays taken", len(s.active), s.board.view.Occupied())
+	}
+	s.mu.Unlock()
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}
