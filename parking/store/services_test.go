@@ -68,7 +68,7 @@ func TestPostgresWriters(t *testing.T) { storetest.RunSeveralWriters(t, freshPos
 // way at a time: what comes meanwhile makes the next ones larger, and two cores
 // have enough to do with them.
 func BenchmarkAllocatePostgres(b *testing.B) {
-	for _, clients := range []int{64, 128, 256} {
+	for _, clients := range []int{8, 64, 128, 256} {
 		b.Run(fmt.Sprintf("clients=%d", clients), func(b *testing.B) {
 			benchAllocate(b, openTest(b, postgresURL(b), testOptions()), clients, false)
 		})
