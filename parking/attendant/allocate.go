@@ -245,9 +245,24 @@ func (a *Attendant) warn(ctx context.Context, s *site, g Given) {
 	wctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.settings.CommitTimeout)
 	defer cancel()
 	_, err := a.do(wctx, s, nil, func(w *work) (parking.Answer, error) {
-		return parking.Answer{}, w.alarm("already-inside", g.ID, "the vehicle of this allocation, bay "+g.Bay+", had a bay already")
+		// The picture may be behind: the vehicle may have left meanwhile.
+		active, err := w.tx.Active(w.ctx, s.def.ID)
+		if err != nil {
+			return parking.Answer{}, err
+		}
+		for _, x := range active {
+			if x.ID != g.ID && sameVehicle(x.Vehicle, g.Vehicle) {
+				return parking.Answer{}, w.alarm("already-inside", g.ID, "the vehicle of this allocation, bay "+g.Bay+", has bay "+x.Bay+" already")
+			}
+		}
+		return parking.Answer{}, nil
 	})
 	if err != nil {
 		a.log.ErrorContext(ctx, "an alarm was not raised", "car_park", s.def.ID, "error", err)
 	}
+}
+
+// sameVehicle reports whether the two share a mark.
+func sameVehicle(a, b parking.Vehicle) bool {
+	return a.Plate != "" && a.Plate == b.Plate || a.Tag != "" && a.Tag == b.Tag
 }

@@ -50,6 +50,9 @@ func (s *site) rebuild() {
 	n := len(s.def.Machines)
 	b := board{view: allocator.NewView(s.layout), stale: make([]bool, n), planned: make([]time.Time, n), plans: make([]plan, n)}
 	b.view.Outlook = s.outlook()
+	// The order goes out with the controller's next poll, not when the car has
+	// come to the gate.
+	b.view.Early = true
 	for i := range s.def.Bays {
 		b.view.SetFree(i, s.byBay[i] == "" && s.pending[i] == 0)
 	}
@@ -100,11 +103,7 @@ func (s *site) settle(now time.Time) {
 			if !known || x.State == parking.Blocked {
 				continue
 			}
-			one := allocator.Standing{Bay: bay, Arrived: x.AssignedAt}
-			if x.ExpectedStayMinutes > 0 {
-				one.Leaves = x.AssignedAt.Add(time.Duration(x.ExpectedStayMinutes) * time.Minute)
-			}
-			standing = append(standing, one)
+			standing = append(standing, standingOf(x, bay))
 		}
 		v.Outlook = allocator.Look(v, s.forecast, standing)
 	}
@@ -130,7 +129,7 @@ func (s *site) replan(index int, now time.Time) {
 	p := foresee(model, running, waiting, gate, now, m.Lifts-status.LiftsOut, s.gap)
 	s.board.plans[index], s.board.planned[index], s.board.stale[index] = p, now, false
 	v := s.board.view
-	v.SetWait(index, mechanism.Millis(p.idle.Sub(now).Milliseconds()), 0)
+	v.SetWait(index, mechanism.Millis(p.idle.Sub(now).Milliseconds()), s.asked(m.ID, now))
 	v.SetMachine(index, model, p.after)
 	if status.Out {
 		for bay := range s.def.Bays {
@@ -139,6 +138,27 @@ func (s *site) replan(index int, now time.Time) {
 			}
 		}
 	}
+}
+
+// standingOf is an allocation as the forecast sees it.
+func standingOf(x parking.Allocation, bay int) allocator.Standing {
+	one := allocator.Standing{Bay: bay, Arrived: x.AssignedAt}
+	if x.ExpectedStayMinutes > 0 {
+		one.Leaves = x.AssignedAt.Add(time.Duration(x.ExpectedStayMinutes) * time.Minute)
+	}
+	return one
+}
+
+// asked is how many cars of the machine are expected to be asked for soon, in
+// thousandths. s.mu is held.
+func (s *site) asked(machine string, now time.Time) int {
+	sum := 0.0
+	for _, x := range s.active {
+		if bay, known := s.layout.BayIndex(x.Bay); known && x.Machine == machine && x.State == parking.Stored {
+			sum += s.forecast.Asked(standingOf(x, bay), now, soon)
+		}
+	}
+	return int(sum*1000 + 0.5)
 }
 
 // each yields the allocations of the picture. s.mu is held.
@@ -177,10 +197,14 @@ func (s *site) choose(w wish, lost map[int]bool, all bool, now time.Time) (choic
 		}
 		for _, bay := range doubtful {
 			v.SetFree(bay, true)
+			// A machine's plan has the car in the bay already.
+			if m := s.def.Bays[bay].Machine; m != "" && !s.status[m].Out {
+				v.SetOut(bay, false)
+			}
 		}
 		defer func() {
 			for _, bay := range doubtful {
-				v.SetFree(bay, s.byBay[bay] == "" && s.pending[bay] == 0)
+				s.touch(bay)
 			}
 		}()
 	}
@@ -213,8 +237,8 @@ func (s *site) readyIn(i int, now time.Time) time.Duration {
 	if err != nil {
 		return max(drive, start)
 	}
-	// The machine begins when its queue is through and the car is there.
-	return max(drive, start) + e.Ready.Duration()
+	// The machine gets ready, once its queue is through, while the car comes.
+	return max(drive, start+e.Ready.Duration())
 }
 
 // release ends the claim of a bay that choose has counted.

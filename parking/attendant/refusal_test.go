@@ -32,11 +32,21 @@ func (s *slowReader) Occupancy(ctx context.Context, carPark string, horizon time
 // reading went on: by the time of the reading itself that may be over, ended
 // through another process.
 func TestOnlyAReadingRefuses(t *testing.T) {
+	small := &parking.CarPark{ID: "plain", Code: "SML", Name: parking.Text{En: "Small rack"}, Zone: "Asia/Hong_Kong"}
+	rack := racks(1).Machines[0]
+	rack.Tiers, rack.Columns = 2, 2
+	addMachine(small, rack)
+	for name, park := range map[string]*parking.CarPark{"plain": plain(2), "rack": small} {
+		t.Run(name, func(t *testing.T) { onlyAReadingRefuses(t, park) })
+	}
+}
+
+func onlyAReadingRefuses(t *testing.T, park *parking.CarPark) {
 	ctx := context.Background()
 	c := clock.At(morning)
 	st := newStore(t, c)
 	slow := &slowReader{Bays: st, begun: make(chan struct{}), let: make(chan struct{})}
-	here, err := New(Parts{Bays: slow, Keeping: st, CarParks: []*parking.CarPark{plain(2)}, Clock: c,
+	here, err := New(Parts{Bays: slow, Keeping: st, CarParks: []*parking.CarPark{park}, Clock: c,
 		Log: slog.New(slog.NewTextHandler(io.Discard, nil)), Settings: Settings{RefreshEvery: time.Hour, SweepEvery: time.Hour}})
 	if err != nil {
 		t.Fatal(err)
@@ -45,7 +55,7 @@ func TestOnlyAReadingRefuses(t *testing.T) {
 	ended := make(chan error, 1)
 	go func() { ended <- here.Run(rctx) }()
 	t.Cleanup(func() { cancel(); <-ended })
-	there, _ := start(t, st, c, Settings{SweepEvery: time.Hour}, plain(2))
+	there, _ := start(t, st, c, Settings{SweepEvery: time.Hour}, park)
 	allocate := func(a *Attendant, n int) (Given, error) {
 		r, err := a.Allocate(ctx, AllocateRequest{CarPark: "plain", Vehicle: car(n)}, Keep[Given]{})
 		return r.Value, err
@@ -63,7 +73,10 @@ func TestOnlyAReadingRefuses(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	// By this process's picture both bays are taken; in truth neither is.
+	for n := range len(park.Bays) - 2 {
+		must(allocate(here, 100+n))
+	}
+	// By this process's picture both other bays are taken; in truth neither is.
 	first, second := must(allocate(here, 1)), must(allocate(here, 2))
 	release(there, first)
 	release(there, second)

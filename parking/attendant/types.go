@@ -99,8 +99,9 @@ type Given struct {
 	parking.Allocation
 	// Level is the bay's level.
 	Level string
-	// AlreadyInside says that the plate or tag had a bay already; an alarm was
-	// raised, the driver has this one all the same.
+	// AlreadyInside says that the plate or tag had a bay already, as far as this
+	// process knew; the driver has this one all the same. An alarm is raised if
+	// the store says so too.
 	AlreadyInside bool
 }
 
