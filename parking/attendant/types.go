@@ -192,7 +192,9 @@ func (e *FullError) Error() string {
 }
 
 // InventoryReport is what a controller sees in all bays of its machine. A bay
-// that is missing counts as unknown. The item named GateItem is the gate.
+// that is missing counts as unknown, and one whose car or pallet is away on the
+// lift has to be unknown. The item named GateItem is the gate: occupied by a car
+// that was let in or brought there, not by those that wait before it.
 type InventoryReport struct {
 	CarPark, Machine, Boot string
 	Items                  []parking.InventoryItem
