@@ -43,7 +43,7 @@ func (s *system) newParking() (*parkingParts, error) {
 	}
 	sites.changed = p.attendant.SetCarPark
 	p.cashier, err = cashier.New(cashier.Parts{
-		Keeping: store, Sites: sites, Payers: payers{s.keeper.current}, Clock: s.env.Clock, Log: s.log,
+		Keeping: store, Sites: sites, Payers: payers{s.keeper.current}, Ledger: store, Clock: s.env.Clock, Log: s.log,
 	})
 	if err != nil {
 		return nil, err

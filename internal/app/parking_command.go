@@ -330,14 +330,14 @@ cost by another tariff than the one in force. Nothing is changed.`,
 			if f.carPark == "" || f.tariff == "" {
 				return usagef("--carpark and --tariff are needed")
 			}
-			to, from := env.Clock.Now(), time.Time{}
+			to := env.Clock.Now()
 			var err error
 			if f.to != "" {
 				if to, err = time.Parse(time.RFC3339Nano, f.to); err != nil {
 					return usagef("--to is %q; write a time with offset", f.to)
 				}
 			}
-			from = to.AddDate(0, 0, -30)
+			from := to.AddDate(0, 0, -30)
 			if f.from != "" {
 				if from, err = time.Parse(time.RFC3339Nano, f.from); err != nil || !from.Before(to) {
 					return usagef("--from is %q; write a time with offset before --to", f.from)

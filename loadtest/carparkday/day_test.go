@@ -33,7 +33,6 @@ type visit struct {
 	due        time.Time
 	allocation string
 	machine    string
-	stay       string
 	// mismatch: the tag is another car's; a person decides.
 	mismatch bool
 }

@@ -59,15 +59,6 @@ func view(t testing.TB, c *parking.CarPark) *allocator.View {
 	return v
 }
 
-func index(t testing.TB, v *allocator.View, id string) int {
-	t.Helper()
-	i, ok := v.Layout().BayIndex(id)
-	if !ok {
-		t.Fatalf("no bay %s", id)
-	}
-	return i
-}
-
 // TestChoose is the order of the reasons, one case each.
 func TestChoose(t *testing.T) {
 	for _, c := range []struct {

@@ -64,7 +64,7 @@ func (s *scope) bill(ctx context.Context, i int) (Bill, error) {
 		case err != nil:
 			return b, err
 		default:
-			s.applyDecision(d, r, &price)
+			s.applyDecision(d, &price)
 			if d.Holder.Exempt {
 				setTotal(&price.receipt, 0, LineExempt, "The vehicle is exempt", "exempt", s.now)
 			}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"flag"
 	"fmt"
-	"io"
 	"log/slog"
 	"path/filepath"
 	"slices"
@@ -172,7 +171,7 @@ type world struct {
 
 var monday = time.Date(2026, 3, 2, 0, 0, 0, 0, time.UTC) // 08:00 in Hong Kong
 
-func quiet() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)) }
+func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
 func newWorld(t testing.TB) *world {
 	t.Helper()
@@ -209,15 +208,13 @@ func (w *world) newCashier(s *store.Store) *Cashier {
 }
 
 // at moves the clock to a time of monday, in UTC.
-func (w *world) at(hms string) time.Time {
+func (w *world) at(hms string) {
 	w.Helper()
 	d, err := time.Parse("15:04:05", hms)
 	if err != nil {
 		w.Fatal(err)
 	}
-	at := monday.Add(time.Duration(d.Hour())*time.Hour + time.Duration(d.Minute())*time.Minute + time.Duration(d.Second())*time.Second)
-	w.clock.Set(at)
-	return at
+	w.clock.Set(monday.Add(time.Duration(d.Hour())*time.Hour + time.Duration(d.Minute())*time.Minute + time.Duration(d.Second())*time.Second))
 }
 
 // event makes an event of now at lane "IN-1" and so on of park P, or of another:

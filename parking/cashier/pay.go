@@ -227,13 +227,14 @@ func (s *scope) takePayment(ctx context.Context, r *record, p *PayRequest) error
 	if r.State == parking.Review || r.Means != parking.PaysTicket {
 		return fmt.Errorf("paying: stay %s is paid by %s, state %s: %w", r.ID, r.Means, r.State, parking.ErrConflict)
 	}
-	due, at, full := int64(0), s.now, false
+	at, full := s.now, false
+	var due int64
 	if d.Open {
 		price, err := s.rate(ctx, d, r, s.now)
 		if err != nil {
 			return fmt.Errorf("paying: %w: %w", err, parking.ErrConflict)
 		}
-		s.applyDecision(d, r, &price)
+		s.applyDecision(d, &price)
 		due = price.receipt.TotalCents - r.PaidCents
 		full = p.AmountCents == due
 		if !full {

@@ -95,7 +95,8 @@ func (s *scope) settlePrice(ctx context.Context, d *stay.Stay, r *record) error 
 	case d.Review:
 		r.State = parking.Review
 	}
-	price, err := rated{}, error(nil)
+	var price rated
+	var err error
 	if d.Has(stay.MissingExit) && priced.Exit.IsZero() {
 		err = fmt.Errorf("%w: when it left is not known", errNoPrice)
 	} else {
@@ -118,7 +119,7 @@ func (s *scope) settlePrice(ctx context.Context, d *stay.Stay, r *record) error 
 		}
 	}
 	r.details.Rated = price.told
-	s.applyDecision(d, r, &price)
+	s.applyDecision(d, &price)
 	if err := s.payer(ctx, d, r, price, r.State != parking.Review); err != nil {
 		return err
 	}
@@ -160,7 +161,7 @@ func (s *scope) bare(r *record) tariff.Receipt {
 }
 
 // applyDecision makes the receipt come to what a person decided.
-func (s *scope) applyDecision(d *stay.Stay, r *record, price *rated) {
+func (s *scope) applyDecision(d *stay.Stay, price *rated) {
 	if d.Decision == nil || !d.Has(stay.Decided) {
 		return
 	}

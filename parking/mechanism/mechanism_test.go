@@ -393,7 +393,7 @@ func TestLanesAgainstStore(t *testing.T) {
 			if !ok {
 				return
 			}
-			ready, cycle, moved := 0, 0, 0
+			var ready, cycle, moved int
 			if op.Kind == parking.Store {
 				ready, cycle = s.store(m.Slot(op.Bay), op.Lift)
 			} else {

@@ -248,7 +248,7 @@ func (s *store) top(tier, column int) int {
 func (s *store) carry(a, b parking.Slot, lift *int) int {
 	transfer := s.m.Timing.TransferSeconds * 1000
 	out, in := a.Column+a.Depth, b.Column+b.Depth
-	ms := 0
+	var ms int
 	if a.Tier == b.Tier {
 		across := a.Column - b.Column
 		if across < 0 {

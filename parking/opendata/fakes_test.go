@@ -3,7 +3,6 @@ package opendata
 import (
 	"context"
 	"errors"
-	"io"
 	"log/slog"
 	"net/http/httptest"
 	"sync"
@@ -84,7 +83,7 @@ type server struct {
 func newServer(t testing.TB, src *sources) *server {
 	t.Helper()
 	clk := clock.At(noon)
-	log := slog.New(slog.NewTextHandler(io.Discard, nil))
+	log := slog.New(slog.DiscardHandler)
 	feed, err := New(Parts{Sites: src, Figures: src, Clock: clk, Log: log})
 	if err != nil {
 		t.Fatal(err)

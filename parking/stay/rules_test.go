@@ -204,10 +204,11 @@ func TestRules(t *testing.T) {
 	}
 }
 
-// berth makes an allocation; times are "assigned stored requested staged ended",
+// berth makes an allocation of AB1; times are "assigned stored requested staged ended",
 // "-" for not yet.
-func berth(t testing.TB, id, machine, plate string, state parking.State, times string) Berth {
+func berth(t testing.TB, id, machine string, state parking.State, times string) Berth {
 	t.Helper()
+	const plate = "AB1"
 	f := strings.Fields(times)
 	at := func(i int) time.Time {
 		if i >= len(f) || f[i] == "-" {
@@ -236,37 +237,37 @@ func TestBays(t *testing.T) {
 		to     string
 	}{
 		{"the machine's own time is charged to nobody", acceptance, []string{"in 10:00:00 AB1", "out 12:10:00 AB1"},
-			[]Berth{berth(t, "x", "R1", "AB1", parking.Gone, "10:00:30 10:04:00 12:00:00 12:08:00 12:09:00")},
+			[]Berth{berth(t, "x", "R1", parking.Gone, "10:00:30 10:04:00 12:00:00 12:08:00 12:09:00")},
 			[]string{"AB1 a 10:00:00-12:10:00"}, "10:04:00", "12:00:00"},
 		{"the same where the lanes count", rules(), []string{"in 10:00:00 AB1", "out 12:10:00 AB1"},
-			[]Berth{berth(t, "x", "R1", "AB1", parking.Gone, "10:00:30 10:04:00 12:00:00 12:08:00 12:09:00")},
+			[]Berth{berth(t, "x", "R1", parking.Gone, "10:00:30 10:04:00 12:00:00 12:08:00 12:09:00")},
 			[]string{"AB1 a 10:00:00-12:10:00"}, "10:00:00", "12:10:00"},
 		{"a machine that never said that it took the car in", acceptance, []string{"in 10:00:00 AB1", "out 12:10:00 AB1"},
-			[]Berth{berth(t, "x", "R1", "AB1", parking.Gone, "10:00:30 - - - 12:09:00")},
+			[]Berth{berth(t, "x", "R1", parking.Gone, "10:00:30 - - - 12:09:00")},
 			[]string{"AB1 a 10:00:00-12:10:00 acceptance-unknown"}, "10:00:00", "12:10:00"},
 		{"an ordinary bay has no machine", acceptance, []string{"in 10:00:00 AB1", "out 12:10:00 AB1"},
-			[]Berth{berth(t, "x", "", "AB1", parking.Gone, "10:00:30 10:04:00 - - 12:09:00")},
+			[]Berth{berth(t, "x", "", parking.Gone, "10:00:30 10:04:00 - - 12:09:00")},
 			[]string{"AB1 a 10:00:00-12:10:00"}, "10:00:00", "12:10:00"},
 		{"no lane saw it: the bay's times", rules(), nil,
-			[]Berth{berth(t, "x", "R1", "AB1", parking.Gone, "10:00:30 10:04:00 - - 12:09:00")},
+			[]Berth{berth(t, "x", "R1", parking.Gone, "10:00:30 10:04:00 - - 12:09:00")},
 			[]string{"AB1 a 10:00:30-12:09:00 entry-by-bay,exit-by-bay"}, "10:00:30", "12:09:00"},
 		{"only the exit was seen", rules(), []string{"out 12:10:00 AB1"},
-			[]Berth{berth(t, "x", "R1", "AB1", parking.Gone, "10:00:30 10:04:00 - - 12:09:00")},
+			[]Berth{berth(t, "x", "R1", parking.Gone, "10:00:30 10:04:00 - - 12:09:00")},
 			[]string{"AB1 a 10:00:30-12:10:00 entry-by-bay"}, "10:00:30", "12:10:00"},
 		{"the bay was given before the lane was passed", rules(), []string{"in 10:00:00 AB1"},
-			[]Berth{berth(t, "x", "R1", "AB1", parking.Assigned, "09:50:00")},
+			[]Berth{berth(t, "x", "R1", parking.Assigned, "09:50:00")},
 			[]string{"AB1 a 10:00:00-inside"}, "10:00:00", ""},
 		{"a bay given to a car that never came is no stay", rules(), nil,
-			[]Berth{berth(t, "x", "R1", "AB1", parking.Assigned, "09:50:00"), berth(t, "y", "R1", "AB1", parking.Cancelled, "09:40:00 - - - 09:45:00")},
+			[]Berth{berth(t, "x", "R1", parking.Assigned, "09:50:00"), berth(t, "y", "R1", parking.Cancelled, "09:40:00 - - - 09:45:00")},
 			nil, "", ""},
 		{"a missing exit, but the bay was given back", rules(), []string{"in 10:00:00 AB1", "in 15:00:00 AB1"},
-			[]Berth{berth(t, "x", "R1", "AB1", parking.Gone, "10:00:30 10:04:00 12:00:00 - 12:09:00")},
+			[]Berth{berth(t, "x", "R1", parking.Gone, "10:00:30 10:04:00 12:00:00 - 12:09:00")},
 			[]string{"AB1 a 10:00:00-12:09:00 exit-by-bay", "AB1 a 15:00:00-inside"}, "10:00:00", "12:09:00"},
 		{"out of its bay, and not yet at the exit", rules(), []string{"in 10:00:00 AB1"},
-			[]Berth{berth(t, "x", "R1", "AB1", parking.Gone, "10:00:30 10:04:00 12:00:00 - 12:09:00")},
+			[]Berth{berth(t, "x", "R1", parking.Gone, "10:00:30 10:04:00 12:00:00 - 12:09:00")},
 			[]string{"AB1 a 10:00:00-inside"}, "10:00:00", ""},
 		{"a site without exit lanes", noLanes, []string{"in 10:00:00 AB1"},
-			[]Berth{berth(t, "x", "R1", "AB1", parking.Gone, "10:00:30 10:04:00 12:00:00 - 12:09:00")},
+			[]Berth{berth(t, "x", "R1", parking.Gone, "10:00:30 10:04:00 12:00:00 - 12:09:00")},
 			[]string{"AB1 a 10:00:00-12:09:00 exit-by-bay"}, "10:00:00", "12:09:00"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -295,7 +296,7 @@ func TestBays(t *testing.T) {
 }
 
 func TestPreRequestStopsTheClockWhenTheCarIsWanted(t *testing.T) {
-	b := berth(t, "x", "R1", "AB1", parking.Gone, "10:00:30 10:04:00 11:00:00 - 12:09:00")
+	b := berth(t, "x", "R1", parking.Gone, "10:00:30 10:04:00 11:00:00 - 12:09:00")
 	b.Allocation.NotBefore = clock(t, "12:00:00")
 	r := rules()
 	r.ClockStop = parking.AtRequest

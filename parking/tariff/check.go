@@ -162,7 +162,7 @@ func (c *class) probe(at string) []Finding {
 		return nil
 	}
 	w := walker{class: c}
-	monday := floorDiv(w.local(c.version.begins), secondsPerDay) + 1
+	monday := dayOf(w.local(c.version.begins)) + 1
 	for weekdayOf(monday) != 1 {
 		monday++
 	}

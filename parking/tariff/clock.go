@@ -123,7 +123,7 @@ func (w *walker) local(wall int64) int64 {
 // at finds the place of an instant. The error is a *NoHolidaysError.
 func (w *walker) at(wall int64) (place, error) {
 	local := w.local(wall)
-	day := floorDiv(local, secondsPerDay)
+	day := dayOf(local)
 	if w.table == nil || w.day != day {
 		table, err := w.tableOf(day)
 		if err != nil {

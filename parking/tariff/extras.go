@@ -11,8 +11,8 @@ func (j *job) overnight() ([]Line, error) {
 	var lines []Line
 	g := &j.segments[0]
 	for _, n := range j.class.rules.Overnight {
-		first := floorDiv(g.local(j.entry), secondsPerDay)
-		last := floorDiv(g.local(j.end), secondsPerDay)
+		first := dayOf(g.local(j.entry))
+		last := dayOf(g.local(j.end))
 		for day := first; day <= last; day++ {
 			at := g.instant(day, int(n.At))
 			if !j.clock.charges(at) {

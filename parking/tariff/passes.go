@@ -56,7 +56,7 @@ func (w *walker) expiry(s *Pass, day, start int64) int64 {
 
 // containing gives the day in whose period a pass can begin at an instant.
 func (w *walker) containing(s *Pass, wall int64) (day int64, found bool, err error) {
-	today := floorDiv(w.local(wall), secondsPerDay)
+	today := dayOf(w.local(wall))
 	for _, day := range [2]int64{today, today - 1} {
 		if day != today && s.To > s.From {
 			break // a period that does not pass midnight
@@ -84,7 +84,7 @@ func (w *walker) bought(s *Pass, at int64) (from, to int64, err error) {
 	if found {
 		return at, w.expiry(s, day, at), nil
 	}
-	today := floorDiv(w.local(at), secondsPerDay)
+	today := dayOf(w.local(at))
 	for day := today; day <= today+daysAhead; day++ {
 		from, _, holds, err := w.period(s.When, day)
 		if err != nil {
@@ -338,8 +338,8 @@ func compareLabels(a, b *label) int {
 // of a pass begins.
 func (p *pricer) passStarts(passes []*Pass, from, to int64) ([]int64, error) {
 	var starts []int64
-	first := floorDiv(p.local(p.clock.wall(from)), secondsPerDay)
-	last := floorDiv(p.local(p.clock.wallEnd(to)), secondsPerDay)
+	first := dayOf(p.local(p.clock.wall(from)))
+	last := dayOf(p.local(p.clock.wallEnd(to)))
 	for day := first; day <= last; day++ {
 		for _, s := range passes {
 			begin, _, holds, err := p.period(s.When, day)

@@ -126,8 +126,8 @@ func (j *job) coverPermit(g *segment) error {
 	held := []span{{from: j.entry, to: j.end}}
 	if len(m.Ranges) > 0 {
 		held = held[:0]
-		first := floorDiv(g.local(j.entry), secondsPerDay) - 1
-		last := floorDiv(g.local(j.end), secondsPerDay)
+		first := dayOf(g.local(j.entry)) - 1
+		last := dayOf(g.local(j.end))
 		for day := first; day <= last; day++ {
 			for _, w := range m.Ranges {
 				from, to, holds, err := g.period(w, day)

@@ -30,7 +30,7 @@ func drawAny(t *rapid.T) *Tariff {
 	return x
 }
 
-func drawAsk(t *rapid.T, x *Tariff, s *Stay) {
+func drawAsk(x *Tariff, s *Stay) {
 	for _, d := range x.Classes["car"].Discounts {
 		if d.By == "flag" {
 			s.Flags = append(s.Flags, d.Code)
@@ -51,7 +51,7 @@ func TestLongerNeverCostsLess(t *testing.T) {
 			t.Fatal(err)
 		}
 		s := drawStay(t, 40*60)
-		drawAsk(t, x, &s)
+		drawAsk(x, &s)
 		s.Paused = nil
 		before := int64(0)
 		for range 6 {
@@ -106,7 +106,7 @@ func TestOrderOfRulesDoesNotMatter(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		x := drawAny(t)
 		s := drawStay(t, 40*60)
-		drawAsk(t, x, &s)
+		drawAsk(x, &s)
 		a, err := New([]*Tariff{x}, calendar)
 		if err != nil {
 			t.Fatal(err)
@@ -161,7 +161,7 @@ func TestReentryAddsUp(t *testing.T) {
 			t.Fatal(err)
 		}
 		s := drawStay(t, 40*60)
-		drawAsk(t, x, &s)
+		drawAsk(x, &s)
 		want, err := b.Rate(s)
 		if err != nil {
 			t.Fatal(err)
@@ -190,7 +190,7 @@ func TestRateIsDeterministic(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		x := drawAny(t)
 		s := drawStay(t, 40*60)
-		drawAsk(t, x, &s)
+		drawAsk(x, &s)
 		var first string
 		for range 3 {
 			b, err := New([]*Tariff{x}, calendar)

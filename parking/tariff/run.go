@@ -386,9 +386,9 @@ func (p *pricer) windowKey(i int, at *place) int64 {
 	case "calendar_day":
 		return at.day
 	case "24h_from_entry":
-		return floorDiv(at.wall-p.clock.entry, secondsPerDay)
+		return dayOf(at.wall - p.clock.entry)
 	case "reset_time":
-		return floorDiv(at.local-w.reset, secondsPerDay)
+		return dayOf(at.local - w.reset)
 	}
 	return 0
 }

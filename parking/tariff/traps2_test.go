@@ -115,7 +115,7 @@ func TestTrap15EVClock(t *testing.T) {
 	kwh := bookOf(t, tariffOf(Rules{Bands: []Band{hourly(60, 2000)}, EV: &EV{PerKWh: 300}}))
 	s.EV.WattHours = 7345
 	costs(t, kwh, s, 2000+2204)
-	fails[*UndefinedFeeError](t, bookOf(t, tariffOf(Rules{Bands: []Band{hourly(60, 2000)}})), s)
+	_ = fails[*UndefinedFeeError](t, bookOf(t, tariffOf(Rules{Bands: []Band{hourly(60, 2000)}})), s)
 }
 
 func TestTrap16MachineWait(t *testing.T) {

@@ -154,7 +154,7 @@ func TestTrap06MidnightAndDayTypes(t *testing.T) {
 			if c.startDay == 0 {
 				// Friday 00:00 to 07:00 belongs to Thursday's night, which a
 				// holiday does not have: nobody has given it a price.
-				fails[*NoPriceError](t, startDay, car(c.entry, c.exit))
+				_ = fails[*NoPriceError](t, startDay, car(c.entry, c.exit))
 				return
 			}
 			costs(t, startDay, car(c.entry, c.exit), c.startDay)
@@ -263,7 +263,7 @@ func TestTrap09DayParkLeftLate(t *testing.T) {
 	s.Entry, s.Exit = hk("2026-03-02 05:30"), hk("2026-03-02 18:00")
 	costs(t, b, s, 2*2000+8000)
 	s.Passes = []BoughtPass{{ID: "nope"}}
-	fails[*UnknownNameError](t, b, s)
+	_ = fails[*UnknownNameError](t, b, s)
 }
 
 func TestTrap10Monotonic(t *testing.T) {

@@ -91,11 +91,6 @@ func (d Day) bit() uint16 {
 	return 0
 }
 
-const (
-	bitPH    = 1 << 7
-	bitPHEve = 1 << 8
-)
-
 // Date is a calendar day; in JSON "2006-01-02".
 type Date struct {
 	Year  int
@@ -120,7 +115,7 @@ func (d *Date) UnmarshalText(b []byte) error {
 
 // number counts days from 1970-01-01.
 func (d Date) number() int64 {
-	return floorDiv(time.Date(d.Year, d.Month, d.Day, 0, 0, 0, 0, time.UTC).Unix(), secondsPerDay)
+	return dayOf(time.Date(d.Year, d.Month, d.Day, 0, 0, 0, 0, time.UTC).Unix())
 }
 
 // dateOf is the date of a day counted from 1970-01-01.
@@ -208,12 +203,13 @@ func (h *Holidays) Holiday(d Date) (holiday, known bool) {
 
 const secondsPerDay = 24 * 60 * 60
 
-func floorDiv(a, b int64) int64 {
-	q := a / b
-	if a%b < 0 {
-		q--
+// dayOf is the number of the day that the second lies in, also before 1970.
+func dayOf(second int64) int64 {
+	day := second / secondsPerDay
+	if second%secondsPerDay < 0 {
+		day--
 	}
-	return q
+	return day
 }
 
 // divide gives a*b/c for amounts that are not negative, rounded as stated.
