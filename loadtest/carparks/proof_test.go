@@ -89,7 +89,7 @@ func contend(t *trial, e effort) {
 	first := make([]answer, clients)
 	t.kills(e.rushKills, clients*4/5)
 	t.all(drivers, func(d *driver) (err error) {
-		_, first[d.number], err = t.take(d)
+		first[d.number], err = t.take(d)
 		return err
 	})
 	if got := len(holders(drivers)); got != bays {
@@ -129,7 +129,7 @@ func contend(t *trial, e effort) {
 					return err
 				}
 				left.Add(1)
-			} else if _, _, err := t.take(d); err != nil {
+			} else if _, err := t.take(d); err != nil {
 				return err
 			}
 		}

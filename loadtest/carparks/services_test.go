@@ -68,7 +68,7 @@ func TestMutantWithoutTheConstraintIsCaught(t *testing.T) {
 	tr := newWorld(t, sqlite(t), program).newTrial(t, ordinary("fifty", "FTY", 50))
 	drivers := crew()
 	tr.all(drivers, func(d *driver) error {
-		_, _, err := tr.take(d)
+		_, err := tr.take(d)
 		return err
 	})
 	winners, overlaps, why := len(holders(drivers)), len(tr.query(overlapping)), judge(tr.history, len(tr.site.bays))

@@ -3,6 +3,7 @@ package carparks
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
@@ -201,7 +202,7 @@ func (t *trial) ask(client int, path, key, body string) (a answer, call, ret int
 			return a, call, t.clock.now(), nil
 		}
 	}
-	return a, call, forever, fmt.Errorf("after %d tries the outcome of %s is not known: %v, %v", mostTries, key, a, err)
+	return a, call, forever, errors.Join(fmt.Errorf("after %d tries the outcome of %s is not known: %v", mostTries, key, a), err)
 }
 
 // driver is one client with its vehicle.
@@ -218,29 +219,30 @@ func (d *driver) request() (key, body string) {
 		`{"vehicle":{"plate":"PRF%04d","class":"private_car","length_mm":4600,"width_mm":1800,"height_mm":1500,"weight_kg":1600},"expected_stay_minutes":60}`, d.number)
 }
 
-// take has the driver ask for a bay; false: there is none.
-func (t *trial) take(d *driver) (bool, answer, error) {
+// take has the driver ask for a bay, and returns the answer: the driver has one
+// then, or there is none.
+func (t *trial) take(d *driver) (answer, error) {
 	d.visit++
 	key, body := d.request()
 	a, call, ret, err := t.ask(d.number, "/v1/carparks/"+t.site.id+"/allocations", t.site.id+"-"+key, body)
 	if err != nil {
-		return false, a, err
+		return a, err
 	}
 	o := operation{client: d.number, kind: refused, call: call, ret: ret}
 	switch {
 	case a.status == http.StatusCreated:
 		var given struct{ ID, Bay string }
 		if err := json.Unmarshal(a.body, &given); err != nil {
-			return false, a, err
+			return a, err
 		}
 		o.kind, o.allocation, o.bay = take, given.ID, slices.Index(t.site.bays, given.Bay)
 		d.allocation, d.bay = given.ID, given.Bay
 	case a.status == http.StatusConflict && a.problem() == "no-bay":
 	default:
-		return false, a, fmt.Errorf("asking for a bay: %v", a)
+		return a, fmt.Errorf("asking for a bay: %v", a)
 	}
 	t.note(o)
-	return o.kind == take, a, nil
+	return a, nil
 }
 
 // leave has the driver give its bay back.

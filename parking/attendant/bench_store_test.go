@@ -31,6 +31,22 @@ type callers struct {
 	next atomic.Int64
 }
 
+// benchAnswer is about what the operators' API answers.
+type benchAnswer struct {
+	ID             string    `json:"id"`
+	Bay            string    `json:"bay"`
+	Level          string    `json:"level"`
+	ReadyInSeconds int       `json:"ready_in_seconds"`
+	Why            string    `json:"why"`
+	Next           string    `json:"next"`
+	CarPark        string    `json:"carpark"`
+	State          string    `json:"state"`
+	Revision       int64     `json:"revision"`
+	AssignedAt     time.Time `json:"assigned_at"`
+	EndedAt        time.Time `json:"ended_at"`
+	Plate          string    `json:"plate"`
+}
+
 // benchKeep keeps an answer under a key, as the operators' API does.
 func benchKeep[T any](scope, key string, form func(T) any) Keep[T] {
 	return Keep[T]{
@@ -50,8 +66,8 @@ func (c *callers) take(ctx context.Context, n int64) (Given, error) {
 	v.Plate = fmt.Sprint("B", n)
 	r, err := c.Allocate(ctx, AllocateRequest{CarPark: fmt.Sprint("P", n%benchParks), Vehicle: v, ExpectedStayMinutes: 60, By: "operator"},
 		benchKeep("operator POST /v1/carparks/P/allocations", fmt.Sprint(c.run, "-take-", n), func(g Given) any {
-			return map[string]any{"id": g.ID, "bay": g.Bay, "level": g.Level, "ready_in_seconds": g.ReadySeconds, "why": g.Why, "next": g.Next,
-				"carpark": g.CarPark, "state": g.State, "revision": g.Revision, "assigned_at": g.AssignedAt}
+			return benchAnswer{ID: g.ID, Bay: g.Bay, Level: g.Level, ReadyInSeconds: g.ReadySeconds, Why: g.Why, Next: g.Next, CarPark: g.CarPark,
+				State: string(g.State), Revision: g.Revision, AssignedAt: g.AssignedAt, Plate: g.Vehicle.Plate}
 		}))
 	return r.Value, err
 }
@@ -59,7 +75,8 @@ func (c *callers) take(ctx context.Context, n int64) (Given, error) {
 func (c *callers) leave(ctx context.Context, n int64, id string) error {
 	_, err := c.Release(ctx, EndRequest{Allocation: id, By: "operator"},
 		benchKeep("operator POST /v1/allocations/A/release", fmt.Sprint(c.run, "-leave-", n), func(x parking.Allocation) any {
-			return map[string]any{"id": x.ID, "bay": x.Bay, "state": x.State, "ended_at": x.EndedAt}
+			return benchAnswer{ID: x.ID, Bay: x.Bay, ReadyInSeconds: x.ReadySeconds, Why: x.Why, Next: x.Next, CarPark: x.CarPark,
+				State: string(x.State), Revision: x.Revision, AssignedAt: x.AssignedAt, EndedAt: x.EndedAt, Plate: x.Vehicle.Plate}
 		}))
 	return err
 }

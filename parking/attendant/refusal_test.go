@@ -3,7 +3,6 @@ package attendant
 import (
 	"context"
 	"errors"
-	"io"
 	"log/slog"
 	"sync/atomic"
 	"testing"
@@ -47,14 +46,19 @@ func onlyAReadingRefuses(t *testing.T, park *parking.CarPark) {
 	st := newStore(t, c)
 	slow := &slowReader{Bays: st, begun: make(chan struct{}), let: make(chan struct{})}
 	here, err := New(Parts{Bays: slow, Keeping: st, CarParks: []*parking.CarPark{park}, Clock: c,
-		Log: slog.New(slog.NewTextHandler(io.Discard, nil)), Settings: Settings{RefreshEvery: time.Hour, SweepEvery: time.Hour}})
+		Log: slog.New(slog.DiscardHandler), Settings: Settings{RefreshEvery: time.Hour, SweepEvery: time.Hour}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	rctx, cancel := context.WithCancel(ctx)
 	ended := make(chan error, 1)
 	go func() { ended <- here.Run(rctx) }()
-	t.Cleanup(func() { cancel(); <-ended })
+	t.Cleanup(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
 	there, _ := start(t, st, c, Settings{SweepEvery: time.Hour}, park)
 	allocate := func(a *Attendant, n int) (Given, error) {
 		r, err := a.Allocate(ctx, AllocateRequest{CarPark: "plain", Vehicle: car(n)}, Keep[Given]{})
