@@ -28,6 +28,33 @@ type Answer struct {
 	Replayed bool
 }
 
+// Keep says how the answer to a request is kept for its repetitions. The zero
+// value keeps nothing.
+type Keep[T any] struct {
+	// Once is nil where a repetition is another request.
+	Once *Once
+	// Encode makes the answer of what was done; needed where Once is set. It
+	// has no effects of its own: it may be called for an outcome that then
+	// does not come about.
+	Encode func(T) Answer
+}
+
+// Answer is what is kept of the outcome v; the zero Answer without Encode.
+func (k Keep[T]) Answer(v T) Answer {
+	if k.Encode == nil {
+		return Answer{}
+	}
+	return k.Encode(v)
+}
+
+// Result is what a request came to. Where Answer.Replayed is set the request
+// was a repetition: Answer is what was answered the first time, and Value is
+// zero.
+type Result[T any] struct {
+	Value  T
+	Answer Answer
+}
+
 // Claim asks for one bay for one vehicle.
 type Claim struct {
 	// Allocation in state Assigned, revision 1, with its id made by the caller.

@@ -147,7 +147,7 @@ func (a *Attendant) claim(ctx context.Context, s *site, r AllocateRequest, c cho
 	if r.Reservation != "" {
 		return a.checkIn(ctx, s, g, order, keep)
 	}
-	out, err := submit(ctx, a, a.claims, parking.Claim{Allocation: g.Allocation, Command: order, Once: keep.Once, Answer: keep.encode(g)}, keep.Once)
+	out, err := submit(ctx, a, a.claims, parking.Claim{Allocation: g.Allocation, Command: order, Once: keep.Once, Answer: keep.Answer(g)}, keep.Once)
 	switch {
 	case err != nil:
 		return Result[Given]{}, err
@@ -162,7 +162,7 @@ func (a *Attendant) claim(ctx context.Context, s *site, r AllocateRequest, c cho
 	}
 	s.note(changes...)
 	a.warn(ctx, s, g)
-	return Result[Given]{Value: g, Answer: keep.encode(g)}, nil
+	return Result[Given]{Value: g, Answer: keep.Answer(g)}, nil
 }
 
 // storeOrder is the order to the machine for a new allocation; nil where there

@@ -110,7 +110,7 @@ func (a *Attendant) depart(ctx context.Context, s *site, x parking.Allocation, r
 	after := x
 	after.State, after.Revision, after.EndedAt, after.By, after.Reason = to, x.Revision+1, a.now(), r.By, r.Reason
 	out, err := submit(ctx, a, a.departures, parking.Departure{Allocation: x.ID, To: to, By: r.By, Reason: r.Reason,
-		Once: keep.Once, Answer: keep.encode(after)}, keep.Once)
+		Once: keep.Once, Answer: keep.Answer(after)}, keep.Once)
 	switch {
 	case err != nil:
 		return Result[parking.Allocation]{}, err
@@ -120,7 +120,7 @@ func (a *Attendant) depart(ctx context.Context, s *site, x parking.Allocation, r
 		return Result[parking.Allocation]{}, out.Err
 	}
 	s.note(change{allocation: &out.After})
-	return Result[parking.Allocation]{Value: out.After, Answer: keep.encode(after)}, nil
+	return Result[parking.Allocation]{Value: out.After, Answer: keep.Answer(after)}, nil
 }
 
 // find returns an allocation from the picture, or else from the store, and its

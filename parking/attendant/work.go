@@ -66,7 +66,7 @@ func run[T any](ctx context.Context, a *Attendant, s *site, keep Keep[T], fn fun
 			return parking.Answer{}, err
 		}
 		value = v
-		return keep.encode(v), nil
+		return keep.Answer(v), nil
 	})
 	if err != nil {
 		return Result[T]{}, err

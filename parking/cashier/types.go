@@ -44,24 +44,12 @@ type Rights interface {
 	Right(ctx context.Context, carPark, vehicle string, at time.Time) (Right, error)
 }
 
-// Keep says how the answer to a request is kept for its repetitions. The zero
-// value keeps nothing.
-type Keep[T any] struct {
-	// Once is nil where a repetition is another request.
-	Once *parking.Once
-	// Encode makes the answer of what was done; needed where Once is set. It
-	// has no effects of its own: it may be called for an outcome that then
-	// does not come about.
-	Encode func(T) parking.Answer
-}
-
-// Result is what a request came to. Where Answer.Replayed is set the request
-// was a repetition: Answer is what was answered the first time, and Value is
-// zero.
-type Result[T any] struct {
-	Value  T
-	Answer parking.Answer
-}
+// Keep and Result are how every request that changes something is made and
+// answered.
+type (
+	Keep[T any]   = parking.Keep[T]
+	Result[T any] = parking.Result[T]
+)
 
 // Why a barrier opens or stays down.
 const (
