@@ -132,6 +132,8 @@ type allocationBody struct {
 	ExpectedStayMinutes int         `json:"expected_stay_minutes,omitempty"`
 	Reservation         string      `json:"reservation,omitempty"`
 	Pool                string      `json:"pool,omitempty"`
+	// Stay is the stay that the lane began, for a driver without plate and tag.
+	Stay string `json:"stay,omitempty"`
 	// Bay is staff's choice of a particular bay; it needs by and reason.
 	Bay    string `json:"bay,omitempty"`
 	By     string `json:"by,omitempty"`
@@ -161,6 +163,9 @@ func (a *API) postAllocation(c echo.Context) error {
 	if err := body.check(site); err != nil {
 		return err
 	}
+	if err := a.stayHere(c, body.Stay, site.ID); err != nil {
+		return err
+	}
 	seesAll := staff(c)
 	keep := keeping(key, http.StatusCreated, func(g attendant.Given) any {
 		f := a.allocationOf(g.Allocation, seesAll)
@@ -171,18 +176,41 @@ func (a *API) postAllocation(c echo.Context) error {
 	if body.Bay != "" {
 		result, err := a.Attendant.Assign(c.Request().Context(), attendant.AssignRequest{
 			CarPark: site.ID, Bay: body.Bay, Vehicle: vehicle, ExpectedStayMinutes: body.ExpectedStayMinutes,
-			By: named(c, body.By), Reason: body.Reason,
+			Stay: body.Stay, By: named(c, body.By), Reason: body.Reason,
 		}, keep)
 		return respond(c, a, key, result, err, then)
 	}
 	result, err := a.Attendant.Allocate(c.Request().Context(), attendant.AllocateRequest{
 		CarPark: site.ID, Vehicle: vehicle, ExpectedStayMinutes: body.ExpectedStayMinutes,
-		Reservation: body.Reservation, Pool: body.Pool, By: named(c, body.By), Refuse: refusal,
+		Reservation: body.Reservation, Pool: body.Pool, Stay: body.Stay, By: named(c, body.By), Refuse: refusal,
 	}, keep)
 	if body.Reservation != "" && isNotFound(err) {
 		return web.BadField("/reservation", "there is no such reservation")
 	}
 	return respond(c, a, key, result, err, then)
+}
+
+// stayHere refuses a stay that the car park does not have.
+func (a *API) stayHere(c echo.Context, id, carPark string) error {
+	if id == "" {
+		return nil
+	}
+	if err := short("/stay", id, maxID); err != nil {
+		return err
+	}
+	var there bool
+	err := a.Keeping.View(c.Request().Context(), func(tx parking.Tx) error {
+		stay, err := tx.Stay(c.Request().Context(), id)
+		there = err == nil && stay.CarPark == carPark
+		return err
+	})
+	switch {
+	case err != nil && !isNotFound(err):
+		return err
+	case !there:
+		return web.BadField("/stay", "there is no such stay here")
+	}
+	return nil
 }
 
 // check refuses what the car park cannot mean.

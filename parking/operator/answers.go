@@ -207,9 +207,9 @@ func limitProblem(e *attendant.LimitError) *web.Problem {
 		all[i] = broken{o.Limit, o.Allowed, o.Given}
 	}
 	if len(all) > 0 {
-		p.With("limit", all[0].Limit)
+		p = p.With("limit", all[0].Limit)
 		if all[0].Allowed > 0 {
-			p.With("allowed", all[0].Allowed).With("given", all[0].Given)
+			p = p.With("allowed", all[0].Allowed).With("given", all[0].Given)
 		}
 	}
 	return p.With("limits", all)

@@ -199,6 +199,25 @@ func TestAStayFromEntryToExit(t *testing.T) {
 	}
 }
 
+// TestTheLanesStay: a driver with nothing but a ticket has a bay, and both are one
+// stay.
+func TestTheLanesStay(t *testing.T) {
+	s := newTester(t)
+	entered := s.lane(hoiShing, "in", "HSR-IN-1", `,"ticket":"T-1","class":"private_car"`)
+	body := func(stay string) string {
+		return fmt.Sprintf(`{"vehicle":{"class":"private_car","length_mm":4800,"width_mm":1850,"height_mm":1500,"weight_kg":1700},"stay":%q}`, stay)
+	}
+	path := "/v1/carparks/" + hoiShing + "/allocations"
+	g := decode[allocationForm](s, s.post(path, body(entered.Stay)), 201)
+	if g.Stay != entered.Stay {
+		t.Errorf("%+v", g)
+	}
+	for _, bad := range []string{"none", strings.Repeat("s", 200), "a\nb"} {
+		s.refused(s.post(path, body(bad)), 422, "bad-field", "/stay")
+	}
+	s.refused(s.post("/v1/carparks/tdstt90/allocations", body(entered.Stay)), 422, "bad-field", "/stay")
+}
+
 // TestStaysJoinToTheWhole walks the lists of stays and sessions while cars come.
 func TestStaysJoinToTheWhole(t *testing.T) {
 	s := newTester(t)
@@ -215,7 +234,7 @@ func TestStaysJoinToTheWhole(t *testing.T) {
 	for _, list := range []string{"/v1/carparks/" + rumsey + "/stays?limit=2", "/v1/sessions?limit=2&place=" + rumsey} {
 		before, pages := len(want), 0
 		var seen []string
-		for target := list; target != ""; pages++ {
+		for target := list; target != "" && pages < 100; pages++ {
 			w := s.get(target)
 			page := decode[struct {
 				Items, Data []struct{ ID string }
