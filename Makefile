@@ -18,7 +18,7 @@ GOVULNCHECK   := v1.9.0
 
 # Packages whose tests are cheap enough to run once more under the race
 # detector, and concurrent enough to be worth it.
-RACE := ./internal/... ./rsu/... ./tolling/... ./billing/... ./loadtest/...
+RACE := ./internal/... ./rsu/... ./tolling/... ./billing/... ./parking/... ./loadtest/...
 
 .PHONY: help
 help: ## print this list
