@@ -3,74 +3,30 @@
 package books
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"fmt"
-	"io"
-	"net"
 	"net/url"
-	"os"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
-
-	"github.com/jackc/pgx/v5"
 
 	"freeflow/billing"
 	"freeflow/billing/booktest"
 	"freeflow/internal/database"
+	"freeflow/internal/database/databasetest"
 )
 
-// schemas counts the schemas made by this process.
-var schemas atomic.Int64
-
-// postgresURL makes a schema of its own for a test and drops it afterwards.
-func postgresURL(t testing.TB) string {
-	t.Helper()
-	server := os.Getenv("FREEFLOW_TEST_POSTGRES")
-	if server == "" {
-		t.Fatal("FREEFLOW_TEST_POSTGRES is not set: give the postgres:// address of a database where schemas may be created")
-	}
-	ctx := context.Background()
-	admin, err := pgx.Connect(ctx, server)
-	if err != nil {
-		t.Fatal("connecting to FREEFLOW_TEST_POSTGRES failed")
-	}
-	name := fmt.Sprintf("freeflow_books_%d_%d", os.Getpid(), schemas.Add(1))
-	if _, err := admin.Exec(ctx, "CREATE SCHEMA "+name); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if _, err := admin.Exec(ctx, "DROP SCHEMA "+name+" CASCADE"); err != nil {
-			t.Error(err)
-		}
-		if err := admin.Close(ctx); err != nil {
-			t.Error(err)
-		}
-	})
-	u, err := url.Parse(server)
-	if err != nil {
-		t.Fatal("FREEFLOW_TEST_POSTGRES is no URL")
-	}
-	query := u.Query()
-	query.Set("search_path", name)
-	u.RawQuery = query.Encode()
-	return u.String()
-}
-
 func TestPostgres(t *testing.T) {
-	booktest.Run(t, func(t *testing.T) booktest.Books { return openTest(t, postgresURL(t), testOptions()) })
+	booktest.Run(t, func(t *testing.T) booktest.Books { return openTest(t, databasetest.URL(t), testOptions()) })
 }
 
 func TestPostgresEngine(t *testing.T) {
-	testEngine(t, postgresURL, []string{`DROP TRIGGER transactions_append_only ON transactions`, `DROP TRIGGER entries_append_only ON entries`})
+	testEngine(t, databasetest.URL, []string{`DROP TRIGGER transactions_append_only ON transactions`, `DROP TRIGGER entries_append_only ON entries`})
 }
 
 func TestPostgresRefusesTruncate(t *testing.T) {
-	s := openTest(t, postgresURL(t), testOptions())
+	s := openTest(t, databasetest.URL(t), testOptions())
 	err := s.db.Write(context.Background(), func(db database.Session) error {
 		_, err := db.Exec(context.Background(), "TRUNCATE entries")
 		return err
@@ -83,7 +39,7 @@ func TestPostgresRefusesTruncate(t *testing.T) {
 // TestPostgresKilledBackends: connections killed at any moment leave batches
 // posted or not, never in part, and the store goes on by itself.
 func TestPostgresKilledBackends(t *testing.T) {
-	url := postgresURL(t)
+	url := databasetest.URL(t)
 	s, killer := openTest(t, url, testOptions()), openTest(t, url, testOptions())
 	ctx := context.Background()
 	done := make(chan struct{})
@@ -144,13 +100,13 @@ func TestPostgresKilledBackends(t *testing.T) {
 // TestPostgresLostCommitAnswer: the server commits, the answer never comes.
 // The poster gets a fault, reads Progress, and finds its batch posted.
 func TestPostgresLostCommitAnswer(t *testing.T) {
-	direct := postgresURL(t)
+	direct := databasetest.URL(t)
 	u, err := url.Parse(direct)
 	if err != nil {
 		t.Fatal(err)
 	}
-	proxy := newCommitThief(t, u.Host)
-	u.Host = proxy.listener.Addr().String()
+	proxy := databasetest.NewCommitThief(t, u.Host)
+	u.Host = proxy.Addr()
 	if err := Migrate(context.Background(), direct); err != nil {
 		t.Fatal(err)
 	}
@@ -159,12 +115,12 @@ func TestPostgresLostCommitAnswer(t *testing.T) {
 	s := openTest(t, u.String(), opts)
 	ctx := context.Background()
 	mustPost(t, s, batchAt(0, 0, passAt(1, 0)))
-	proxy.armed.Store(true)
+	proxy.Arm()
 	err = s.Post(ctx, batchAt(0, 1, passAt(2, 500)))
 	if err == nil || errors.Is(err, billing.ErrFenced) || errors.Is(err, billing.ErrStale) {
 		t.Fatalf("posting with a lost answer: %v", err)
 	}
-	if proxy.armed.Load() {
+	if proxy.Armed() {
 		t.Fatal("no commit was seen")
 	}
 	p, err := s.Progress(ctx, 0)
@@ -186,13 +142,13 @@ func TestPostgresLostCommitAnswer(t *testing.T) {
 // TestPostgresLostCommitAnswerOfACharge: whoever charges does not learn that
 // the charge was posted, posts it again, and has charged once.
 func TestPostgresLostCommitAnswerOfACharge(t *testing.T) {
-	direct := postgresURL(t)
+	direct := databasetest.URL(t)
 	u, err := url.Parse(direct)
 	if err != nil {
 		t.Fatal(err)
 	}
-	proxy := newCommitThief(t, u.Host)
-	u.Host = proxy.listener.Addr().String()
+	proxy := databasetest.NewCommitThief(t, u.Host)
+	u.Host = proxy.Addr()
 	if err := Migrate(context.Background(), direct); err != nil {
 		t.Fatal(err)
 	}
@@ -207,8 +163,8 @@ func TestPostgresLostCommitAnswerOfACharge(t *testing.T) {
 		if _, err := s.PostCharge(ctx, chargeAt("b"), at); err != nil {
 			t.Fatal(err)
 		}
-		proxy.armed.Store(true)
-		if err := post(); err == nil || proxy.armed.Load() {
+		proxy.Arm()
+		if err := post(); err == nil || proxy.Armed() {
 			t.Fatalf("%s: posted with a lost answer: %v", name, err)
 		}
 		if err := post(); err != nil {
@@ -224,69 +180,9 @@ func TestPostgresLostCommitAnswerOfACharge(t *testing.T) {
 	}
 }
 
-// commitThief is a proxy that, once armed, waits for the answer to a COMMIT,
-// keeps it and cuts the line.
-type commitThief struct {
-	listener net.Listener
-	armed    atomic.Bool
-}
-
-func newCommitThief(t *testing.T, server string) *commitThief {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	p := &commitThief{listener: listener}
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		for {
-			client, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			behind, err := net.Dial("tcp", server)
-			if err != nil {
-				t.Error(err)
-				client.Close()
-				return
-			}
-			wg.Go(func() { p.carry(client, behind) })
-		}
-	})
-	t.Cleanup(func() {
-		listener.Close()
-		wg.Wait()
-	})
-	return p
-}
-
-// carry copies both ways until one side ends.
-func (p *commitThief) carry(client, server net.Conn) {
-	defer client.Close()
-	defer server.Close()
-	go func() {
-		defer server.Close()
-		_, _ = io.Copy(server, client) // the end of either side is seen below
-	}()
-	buffer := make([]byte, 1<<16)
-	for {
-		n, err := server.Read(buffer)
-		if err != nil {
-			return
-		}
-		if bytes.Contains(buffer[:n], []byte("COMMIT\x00")) && p.armed.CompareAndSwap(true, false) {
-			return
-		}
-		if _, err := client.Write(buffer[:n]); err != nil {
-			return
-		}
-	}
-}
-
 func BenchmarkPostgres(b *testing.B) {
-	b.Run("Post", func(b *testing.B) { benchPost(b, openTest(b, postgresURL(b), testOptions())) })
-	b.Run("Passes", func(b *testing.B) { benchPasses(b, openTest(b, postgresURL(b), testOptions())) })
-	b.Run("Registry", func(b *testing.B) { benchRegistry(b, openTest(b, postgresURL(b), testOptions())) })
-	b.Run("Charges", func(b *testing.B) { benchCharges(b, openTest(b, postgresURL(b), testOptions())) })
+	b.Run("Post", func(b *testing.B) { benchPost(b, openTest(b, databasetest.URL(b), testOptions())) })
+	b.Run("Passes", func(b *testing.B) { benchPasses(b, openTest(b, databasetest.URL(b), testOptions())) })
+	b.Run("Registry", func(b *testing.B) { benchRegistry(b, openTest(b, databasetest.URL(b), testOptions())) })
+	b.Run("Charges", func(b *testing.B) { benchCharges(b, openTest(b, databasetest.URL(b), testOptions())) })
 }

@@ -3,60 +3,20 @@
 package database
 
 import (
-	"context"
 	"errors"
-	"fmt"
-	"net/url"
-	"os"
-	"sync/atomic"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
+
+	"freeflow/internal/database/databasetest"
 )
 
-// schemas counts the schemas made by this process.
-var schemas atomic.Int64
-
-// postgresURL makes a schema of its own for a test and drops it afterwards.
-func postgresURL(t testing.TB) string {
-	t.Helper()
-	server := os.Getenv("FREEFLOW_TEST_POSTGRES")
-	if server == "" {
-		t.Fatal("FREEFLOW_TEST_POSTGRES is not set: give the postgres:// address of a database where schemas may be created")
-	}
-	ctx := context.Background()
-	admin, err := pgx.Connect(ctx, server)
-	if err != nil {
-		t.Fatal("connecting to FREEFLOW_TEST_POSTGRES failed")
-	}
-	name := fmt.Sprintf("freeflow_database_%d_%d", os.Getpid(), schemas.Add(1))
-	if _, err := admin.Exec(ctx, "CREATE SCHEMA "+name); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if _, err := admin.Exec(ctx, "DROP SCHEMA "+name+" CASCADE"); err != nil {
-			t.Error(err)
-		}
-		if err := admin.Close(ctx); err != nil {
-			t.Error(err)
-		}
-	})
-	u, err := url.Parse(server)
-	if err != nil {
-		t.Fatal("FREEFLOW_TEST_POSTGRES is no URL")
-	}
-	query := u.Query()
-	query.Set("search_path", name)
-	u.RawQuery = query.Encode()
-	return u.String()
-}
-
-func TestPostgres(t *testing.T) { testEngine(t, postgresURL, PostgreSQL) }
+func TestPostgres(t *testing.T) { testEngine(t, databasetest.URL, PostgreSQL) }
 
 // TestPostgresRaw: a raw connection is in no transaction, and none that failed
 // is left behind on it.
 func TestPostgresRaw(t *testing.T) {
-	db := openTest(t, postgresURL(t), shelf("books"))
+	db := openTest(t, databasetest.URL(t), shelf("books"))
 	ctx := t.Context()
 	tries := 0
 	err := db.Postgres(ctx, func(conn *pgx.Conn) error {

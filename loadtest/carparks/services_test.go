@@ -5,18 +5,18 @@ package carparks
 import (
 	"context"
 	"encoding/json"
-	"fmt"
-	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
+
+	"freeflow/internal/database/databasetest"
 )
 
 func TestPostgreSQL(t *testing.T) {
-	address := freshSchema(t)
+	address := databasetest.URL(t)
 	run(t, books{url: address, pairs: func(ctx context.Context, query string) ([][2]string, error) {
 		conn, err := pgx.Connect(ctx, address)
 		if err != nil {
@@ -76,35 +76,4 @@ func TestMutantWithoutTheConstraintIsCaught(t *testing.T) {
 		t.Errorf("not caught: %d winners, %d overlaps, %q", winners, overlaps, why)
 	}
 	t.Logf("caught: %d winners, %d overlaps, %s", winners, overlaps, why)
-}
-
-// freshSchema makes a schema of its own for the test and drops it afterwards.
-func freshSchema(t *testing.T) string {
-	t.Helper()
-	address := os.Getenv("FREEFLOW_TEST_POSTGRES")
-	if address == "" {
-		t.Fatal("FREEFLOW_TEST_POSTGRES is not set; run 'make test-services'")
-	}
-	u, err := url.Parse(address)
-	if err != nil {
-		t.Fatal("FREEFLOW_TEST_POSTGRES is no URL")
-	}
-	name := fmt.Sprintf("freeflow_proof_%d", os.Getpid())
-	admin := func(ctx context.Context, statement string) {
-		conn, err := pgx.Connect(ctx, address)
-		if err != nil {
-			t.Fatal("connecting to FREEFLOW_TEST_POSTGRES failed")
-		}
-		defer conn.Close(ctx)
-		if _, err := conn.Exec(ctx, statement); err != nil {
-			t.Error(err)
-		}
-	}
-	admin(t.Context(), "CREATE SCHEMA "+name)
-	// The test's own context has ended by the time of the cleanup.
-	t.Cleanup(func() { admin(context.WithoutCancel(t.Context()), "DROP SCHEMA "+name+" CASCADE") })
-	query := u.Query()
-	query.Set("search_path", name)
-	u.RawQuery = query.Encode()
-	return u.String()
 }

@@ -5,58 +5,17 @@ package store
 import (
 	"context"
 	"fmt"
-	"net/url"
-	"os"
 	"sync"
-	"sync/atomic"
 	"testing"
 
-	"github.com/jackc/pgx/v5"
-
 	"freeflow/internal/database"
+	"freeflow/internal/database/databasetest"
 	"freeflow/parking"
 	"freeflow/parking/storetest"
 )
 
-// schemas counts the schemas made by this process.
-var schemas atomic.Int64
-
-// postgresURL makes a schema of its own for a test and drops it afterwards.
-func postgresURL(t testing.TB) string {
-	t.Helper()
-	server := os.Getenv("FREEFLOW_TEST_POSTGRES")
-	if server == "" {
-		t.Fatal("FREEFLOW_TEST_POSTGRES is not set: give the postgres:// address of a database where schemas may be created")
-	}
-	ctx := context.Background()
-	admin, err := pgx.Connect(ctx, server)
-	if err != nil {
-		t.Fatal("connecting to FREEFLOW_TEST_POSTGRES failed")
-	}
-	name := fmt.Sprintf("freeflow_parking_%d_%d", os.Getpid(), schemas.Add(1))
-	if _, err := admin.Exec(ctx, "CREATE SCHEMA "+name); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if _, err := admin.Exec(ctx, "DROP SCHEMA "+name+" CASCADE"); err != nil {
-			t.Error(err)
-		}
-		if err := admin.Close(ctx); err != nil {
-			t.Error(err)
-		}
-	})
-	u, err := url.Parse(server)
-	if err != nil {
-		t.Fatal("FREEFLOW_TEST_POSTGRES is no URL")
-	}
-	query := u.Query()
-	query.Set("search_path", name)
-	u.RawQuery = query.Encode()
-	return u.String()
-}
-
 func freshPostgres(t *testing.T) func() storetest.Store {
-	url := postgresURL(t)
+	url := databasetest.URL(t)
 	return func() storetest.Store { return openTest(t, url, testOptions()) }
 }
 
@@ -70,11 +29,11 @@ func TestPostgresWriters(t *testing.T) { storetest.RunSeveralWriters(t, freshPos
 func BenchmarkAllocatePostgres(b *testing.B) {
 	for _, clients := range []int{8, 64, 128, 256} {
 		b.Run(fmt.Sprintf("clients=%d", clients), func(b *testing.B) {
-			benchAllocate(b, openTest(b, postgresURL(b), testOptions()), clients, false)
+			benchAllocate(b, openTest(b, databasetest.URL(b), testOptions()), clients, false)
 		})
 	}
 	b.Run("clients=128, with commands", func(b *testing.B) {
-		benchAllocate(b, openTest(b, postgresURL(b), testOptions()), 128, true)
+		benchAllocate(b, openTest(b, databasetest.URL(b), testOptions()), 128, true)
 	})
 }
 
@@ -83,14 +42,14 @@ func TestPostgresEngine(t *testing.T) {
 	for _, table := range []string{"parking_allocation_event", "parking_hold", "parking_definition"} {
 		unlock = append(unlock, "DROP TRIGGER "+table+"_append_only ON "+table)
 	}
-	testEngine(t, postgresURL, unlock)
+	testEngine(t, databasetest.URL, unlock)
 }
 
 // TestPostgresKilledBackends: connections killed at any moment leave batches
 // done or not, never in part; the store goes on by itself, and whoever repeats
 // a request under its key ends with one bay.
 func TestPostgresKilledBackends(t *testing.T) {
-	address := postgresURL(t)
+	address := databasetest.URL(t)
 	s, killer := openTest(t, address, testOptions()), openTest(t, address, testOptions())
 	ctx := context.Background()
 	done := make(chan struct{})
