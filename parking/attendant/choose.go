@@ -125,7 +125,7 @@ func (s *site) replan(index int, now time.Time) {
 		x, ok := s.active[id]
 		return x, ok
 	})
-	gate, _ := gateUntil(m, s.each, now)
+	gate := gateUntil(m, s.each, now)
 	p := foresee(model, running, waiting, gate, now, m.Lifts-status.LiftsOut, s.gap)
 	s.board.plans[index], s.board.planned[index], s.board.stale[index] = p, now, false
 	v := s.board.view

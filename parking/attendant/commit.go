@@ -63,7 +63,6 @@ func commitAll[In, Out any](ctx context.Context, from chan *item[In, Out], most 
 	var held *item[In, Out]
 	for {
 		first := held
-		held = nil
 		if first == nil {
 			select {
 			case <-ctx.Done():

@@ -83,7 +83,7 @@ func day(t *testing.T, park *parking.CarPark, seed uint64, cars int, faults rack
 	return s
 }
 
-func seeds(t *testing.T, usual int) []uint64 {
+func seeds(usual int) []uint64 {
 	if one, err := strconv.ParseUint(os.Getenv("FREEFLOW_SEED"), 10, 64); err == nil {
 		return []uint64{one}
 	}
@@ -100,7 +100,7 @@ func seeds(t *testing.T, usual int) []uint64 {
 
 func TestEveryCarComesBackFromFailingMachines(t *testing.T) {
 	bad := rackemu.Faults{Refuse: 20, Stall: 50, Restart: 8, LoseReply: 30, Repeat: 100, Unsure: 4}
-	for _, seed := range seeds(t, 1) {
+	for _, seed := range seeds(1) {
 		for name, park := range map[string]*parking.CarPark{"racks": racks(2), "shuttle": shuttles(), "tower": towers()} {
 			t.Run(fmt.Sprintf("%s seed %d", name, seed), func(t *testing.T) {
 				s := day(t, park, seed, 12, bad)

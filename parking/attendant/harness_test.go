@@ -3,7 +3,6 @@ package attendant
 import (
 	"context"
 	"fmt"
-	"io"
 	"log/slog"
 	"path/filepath"
 	"testing"
@@ -83,7 +82,7 @@ func newStore(t testing.TB, c clock.Clock) *store.Store {
 // ends.
 func start(t testing.TB, st *store.Store, c clock.Clock, settings Settings, parks ...*parking.CarPark) (*Attendant, func()) {
 	t.Helper()
-	a, err := New(Parts{Bays: st, Keeping: st, CarParks: parks, Clock: c, Log: slog.New(slog.NewTextHandler(io.Discard, nil)), Settings: settings})
+	a, err := New(Parts{Bays: st, Keeping: st, CarParks: parks, Clock: c, Log: slog.New(slog.DiscardHandler), Settings: settings})
 	if err != nil {
 		t.Fatal(err)
 	}

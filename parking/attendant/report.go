@@ -340,7 +340,7 @@ func (a *Attendant) gone(t *turn, c parking.Command, r Report) (string, error) {
 		if c.State == parking.Failed || c.State == parking.Lost || x.State != parking.Staged {
 			return late, nil
 		}
-		return t.leave(a, x, r)
+		return t.leave(x, r)
 	case parking.Store:
 		if c.State.Final() {
 			return late, nil
@@ -377,7 +377,7 @@ func (t *turn) lost(x parking.Allocation) error {
 }
 
 // leave ends the allocation of a car that stood at the gate.
-func (t *turn) leave(a *Attendant, x parking.Allocation, r Report) (string, error) {
+func (t *turn) leave(x parking.Allocation, r Report) (string, error) {
 	switch r.Presence {
 	case parking.Unsure:
 		_, err := t.doubt(x, "it was reported gone and the sensor of the gate says unknown")
@@ -405,7 +405,7 @@ func (a *Attendant) goneFrom(t *turn, r Report) (string, error) {
 	case 0:
 		return repeated, nil
 	case 1:
-		return t.leave(a, staged[0], r)
+		return t.leave(staged[0], r)
 	default:
 		return "", fmt.Errorf("machine %s has %d cars at its gates and the report does not say which left: %w", t.machine.ID, len(staged), parking.ErrConflict)
 	}

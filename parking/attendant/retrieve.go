@@ -181,7 +181,7 @@ func (t *turn) note() string {
 // foresee is the plan of the machine with that queue.
 func (t *turn) foresee(queue []parking.Command) plan {
 	running, waiting := t.s.jobs(queue, t.machine.ID, t.allocation)
-	gate, _ := gateUntil(t.machine, t.each, t.now)
+	gate := gateUntil(t.machine, t.each, t.now)
 	return foresee(t.model, running, waiting, gate, t.now, t.machine.Lifts-t.status.LiftsOut, t.s.gap)
 }
 

@@ -245,15 +245,14 @@ func (s *site) bayOf(machine string, own int) string {
 }
 
 // gateUntil is until when the cars that stand at the machine's gate keep it
-// busy, and how many there are.
-func gateUntil(m *parking.Machine, active func(yield func(parking.Allocation) bool), now time.Time) (until time.Time, cars int) {
+// busy.
+func gateUntil(m *parking.Machine, active func(yield func(parking.Allocation) bool), now time.Time) (until time.Time) {
 	for x := range active {
 		if x.Machine != m.ID || x.State != parking.Staged {
 			continue
 		}
-		cars++
 		leaves := x.StagedAt.Add(time.Duration(m.Timing.UserSeconds) * time.Second)
 		until = later(until, later(leaves, now.Add(least)))
 	}
-	return until, cars
+	return until
 }

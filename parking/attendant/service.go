@@ -222,12 +222,11 @@ func (t *turn) resolve(r ResolveRequest) (parking.Allocation, error) {
 func (a *Attendant) replace(ctx context.Context, s *site, x parking.Allocation) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*a.settings.CommitTimeout)
 	defer cancel()
-	pool := ""
 	old, _, err := s.bay(x.Bay)
 	if err != nil {
 		return err
 	}
-	pool = old.Pool
+	pool := old.Pool
 	lost := map[int]bool{}
 	for range mostTries {
 		if err := s.refresh(ctx, a); err != nil {

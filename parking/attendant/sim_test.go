@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"strings"
 	"testing"
@@ -72,7 +71,7 @@ func newSim(t testing.TB, park *parking.CarPark, settings rackemu.Settings) *sim
 	for i, m := range park.Machines {
 		one := settings
 		one.CarPark, one.Machine, one.API = park, m.ID, direct{s.Attendant, park.ID, m.ID}
-		one.Clock, one.Log, one.Forecourt = s.clock, slog.New(slog.NewTextHandler(io.Discard, nil)), s.court
+		one.Clock, one.Log, one.Forecourt = s.clock, slog.New(slog.DiscardHandler), s.court
 		one.Seed += uint64(i) * 1000
 		r, err := rackemu.New(one)
 		if err != nil {

@@ -227,8 +227,9 @@ func (s *scope) takePayment(ctx context.Context, r *record, p *PayRequest) error
 	if r.State == parking.Review || r.Means != parking.PaysTicket {
 		return fmt.Errorf("paying: stay %s is paid by %s, state %s: %w", r.ID, r.Means, r.State, parking.ErrConflict)
 	}
-	at, full := s.now, false
+	at := s.now
 	var due int64
+	var full bool
 	if d.Open {
 		price, err := s.rate(ctx, d, r, s.now)
 		if err != nil {

@@ -10,7 +10,6 @@ import (
 	"freeflow/billing"
 	"freeflow/internal/web"
 	"freeflow/parking"
-	"freeflow/parking/attendant"
 	"freeflow/parking/cashier"
 	"freeflow/parking/stay"
 )
@@ -27,7 +26,7 @@ func billed[B any](c echo.Context, a *API, body *B, do func(cashier.Keep[cashier
 	result, err := do(cashier.Keep[cashier.Bill]{
 		Once: key, Encode: func(b cashier.Bill) parking.Answer { return answerOf(http.StatusOK, billOf(b), "") },
 	})
-	return respond(c, a, key, attendant.Result[cashier.Bill](result), err, nil)
+	return respond(c, a, key, result, err, nil)
 }
 
 // mostWattHours bounds one charging session: a megawatt hour.

@@ -9,7 +9,6 @@ import (
 	"freeflow/billing"
 	"freeflow/internal/web"
 	"freeflow/parking"
-	"freeflow/parking/attendant"
 	"freeflow/parking/cashier"
 	"freeflow/parking/tariff"
 )
@@ -79,7 +78,7 @@ func (a *API) postQuote(c echo.Context) error {
 		return answerOf(http.StatusCreated, quoteOf(q), "")
 	}}
 	result, err := a.Cashier.Quote(c.Request().Context(), cashier.QuoteRequest{CarPark: site.ID, Class: body.Class, From: from, To: to, EV: body.EV}, keep)
-	return respond(c, a, key, attendant.Result[cashier.Quote](result), err, nil)
+	return respond(c, a, key, result, err, nil)
 }
 
 // quoteForm is a price, and why.

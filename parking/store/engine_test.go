@@ -18,9 +18,9 @@ import (
 )
 
 // exec changes the database behind the store's back.
-func exec(s *Store, query string, args ...any) error {
+func exec(s *Store, query string) error {
 	return s.db.Write(context.Background(), func(db database.Session) error {
-		_, err := db.Exec(context.Background(), query, args...)
+		_, err := db.Exec(context.Background(), query)
 		return err
 	})
 }

@@ -189,7 +189,7 @@ var claimTests = []test{
 				}
 			}
 			for i, due := range []int{5, 3, 4} {
-				c := command(i+1, 1, later(due))
+				c := command(i+1, later(due))
 				if i == 2 {
 					c.State, c.EndedAt = parking.Done, Now
 				}
@@ -283,15 +283,14 @@ var onceTests = []test{
 		// another process, too.
 		again := claim(2, "B2")
 		again.Once = once("k", "x")
-		for _, at := range []Store{s, open()} {
-			o := mustClaim(t, at, later(1), claim(3, "B3"), again, claim(4, "B4"))
+		for n, at := range []Store{s, open()} {
+			before, after := 3+2*n, 4+2*n // a neighbour on each side
+			o := mustClaim(t, at, later(1), claim(before, "B3"), again, claim(after, "B4"))
 			if o[1].Err != nil || !o[1].Answer.Replayed || string(o[1].Answer.Body) != string(c.Answer.Body) ||
 				o[1].Answer.Status != 201 || o[1].Answer.Location != c.Answer.Location {
 				t.Fatalf("%+v", o[1])
 			}
-			mustDepart(t, s, later(1), departure(3), departure(4))
-			s = at
-			break
+			mustDepart(t, at, later(1), departure(before), departure(after))
 		}
 		if held := active(t, s); len(held) != 1 || held["B1"] != id(1) {
 			t.Errorf("held %v", held)

@@ -89,25 +89,25 @@ func (m *model) some(t *rapid.T) string {
 
 // judgeOnce says what a request with the key is told before anything is done.
 // inBatch are the keys of the batch so far, with their content.
-func (m *model) judgeOnce(o *parking.Once, inBatch map[string][32]byte) (told keptAnswer, err error, twin, known bool) {
+func (m *model) judgeOnce(o *parking.Once, inBatch map[string][32]byte) (told keptAnswer, twin, known bool, err error) {
 	if o == nil {
-		return keptAnswer{}, nil, false, false
+		return keptAnswer{}, false, false, nil
 	}
 	if content, there := inBatch[o.Key]; there {
 		if content != o.Fingerprint {
-			return keptAnswer{}, parking.ErrKeyBusy, false, true
+			return keptAnswer{}, false, true, parking.ErrKeyBusy
 		}
-		return keptAnswer{}, nil, true, false
+		return keptAnswer{}, true, false, nil
 	}
 	inBatch[o.Key] = o.Fingerprint
 	k, there := m.kept[o.Key]
 	if !there {
-		return keptAnswer{}, nil, false, false
+		return keptAnswer{}, false, false, nil
 	}
 	if k.content != o.Fingerprint {
-		return keptAnswer{}, parking.ErrKeyReused, false, true
+		return keptAnswer{}, false, true, parking.ErrKeyReused
 	}
-	return k, nil, false, true
+	return k, false, true, nil
 }
 
 type verdict struct {
@@ -144,7 +144,7 @@ func (m *model) claims(t *rapid.T) {
 		ids     = map[string]bool{}
 	)
 	for i, c := range claims {
-		told, err, twin, known := m.judgeOnce(c.Once, inBatch)
+		told, twin, known, err := m.judgeOnce(c.Once, inBatch)
 		v := verdict{err: err}
 		switch {
 		case twin:
@@ -214,7 +214,7 @@ func (m *model) departures(t *rapid.T) {
 		first   = map[string]int{}
 	)
 	for i, d := range departures {
-		told, err, twin, known := m.judgeOnce(d.Once, inBatch)
+		told, twin, known, err := m.judgeOnce(d.Once, inBatch)
 		v := verdict{err: err}
 		switch {
 		case twin:
@@ -282,7 +282,7 @@ func (m *model) puts(t *rapid.T) {
 	a.AssignedAt = m.at(t) // is not changed
 	o := m.once(t)
 	var want verdict
-	told, err, _, known := m.judgeOnce(o, map[string][32]byte{})
+	told, _, known, err := m.judgeOnce(o, map[string][32]byte{})
 	switch {
 	case err != nil:
 		want.err = err

@@ -19,10 +19,10 @@ func reservation(n int, start, end time.Time) parking.Reservation {
 	}
 }
 
-// command fetches the car of allocation of at machine R1.
-func command(n, of int, due time.Time) parking.Command {
+// command fetches the car of the first allocation at machine R1.
+func command(n int, due time.Time) parking.Command {
 	return parking.Command{
-		ID: id(n), CarPark: "P", Machine: "R1", Kind: parking.Fetch, Allocation: id(of), Bay: "B1", From: "B9",
+		ID: id(n), CarPark: "P", Machine: "R1", Kind: parking.Fetch, Allocation: id(1), Bay: "B1", From: "B9",
 		State: parking.Queued, Revision: 1, DueAt: due, CreatedAt: Now, Attempt: 1, Detail: "d",
 	}
 }
@@ -79,7 +79,7 @@ var recordTests = []test{
 		put := func(c parking.Command) error {
 			return try(s, func(tx parking.Tx) error { return tx.PutCommand(ctx, c) })
 		}
-		a, b, c := command(1, 1, later(9)), command(2, 1, later(5)), command(3, 1, later(9))
+		a, b, c := command(1, later(9)), command(2, later(5)), command(3, later(9))
 		b.Machine = "R2"
 		if err := errors.Join(put(c), put(b), put(a)); err != nil {
 			t.Fatal(err)
@@ -270,7 +270,7 @@ var recordTests = []test{
 	{"texts that a database cannot hold are refused", func(t *testing.T, s Store, _ func() Store) {
 		ctx := context.Background()
 		for _, bad := range []string{"\xff", string(make([]byte, 10_000))} {
-			r, c, e, a := reservation(1, Now, later(1)), command(1, 1, Now), laneEvent(1, "AB1", Now), parking.Alarm{ID: "a", Detail: bad}
+			r, c, e, a := reservation(1, Now, later(1)), command(1, Now), laneEvent(1, "AB1", Now), parking.Alarm{ID: "a", Detail: bad}
 			r.Vehicle.Plate, c.Detail, e.Source, e.Plate = bad, bad, bad, bad
 			m := parking.MachineStatus{CarPark: "P", ID: "R1", Revision: 1, Reason: bad}
 			for i, fn := range []func(tx parking.Tx) error{
