@@ -28,7 +28,7 @@ func run(t *testing.T, c Config) Report {
 }
 
 // TestTheTable prints the report. With FREEFLOW_SEEDS=n it is that of whole
-// days and all loads for seeds 1 to n, which takes about a minute a seed.
+// days and all loads for seeds 1 to n, which takes about a minute of a core for each seed.
 func TestTheTable(t *testing.T) {
 	c := short()
 	if n, err := strconv.ParseUint(os.Getenv("FREEFLOW_SEEDS"), 10, 16); err == nil && n > 0 {
