@@ -26,6 +26,17 @@ type LaneEvent struct {
 	Source string
 }
 
+// Permille cuts a plate reader's confidence, from 0 to 1, to thousandths: never
+// upwards, so that what is below a threshold stays there, and exactly where it
+// has no more than three decimals.
+func Permille(confidence float64) int {
+	n := int(confidence*1000 + 0.5)
+	if float64(n)/1000 > confidence {
+		n--
+	}
+	return n
+}
+
 // StayState is where a stay stands.
 type StayState string
 

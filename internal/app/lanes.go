@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"time"
 
@@ -46,14 +47,22 @@ func (r roadside) TollPoint(unit string) (tollPoint, facility string, ok bool) {
 }
 
 // topic says where the reads of a facility go: those of car parks are no
-// passes. The codes of car parks are none of the network's facilities.
+// passes. A facility of the network is never a car park, whatever its code.
 func (r roadside) topic(facility string) string {
+	if hasFacility(r.Network, facility) {
+		return kafka.TopicReads
+	}
 	for _, site := range r.sites.All() {
 		if site.Code == facility {
 			return topicLanes
 		}
 	}
 	return kafka.TopicReads
+}
+
+// hasFacility reports whether the network has a facility of that code.
+func hasFacility(n *tariff.Network, code string) bool {
+	return slices.ContainsFunc(n.Facilities(), func(f tariff.Facility) bool { return f.Code == code })
 }
 
 // payers answers whom a tag and plate name by the toll registry.
@@ -151,7 +160,7 @@ func (l laneReads) event(value []byte) (parking.LaneEvent, error) {
 		Tag: read.Tag, Plate: read.Plate, Class: read.Class, ConfidencePermille: 1000, Source: "reads",
 	}
 	if read.Confidence.Present {
-		e.ConfidencePermille = int(read.Confidence.Value * 1000)
+		e.ConfidencePermille = parking.Permille(read.Confidence.Value)
 	}
 	for _, lane := range site.Lanes {
 		if lane.Unit == read.Unit {

@@ -312,9 +312,10 @@ func parseSeeds(text string) ([]uint64, error) {
 
 // dryRunFlags are those of dry-run.
 type dryRunFlags struct {
-	parts                     partsFlags
-	carPark, tariff, from, to string
-	json                      bool
+	parts                    partsFlags
+	carPark, tariff, tariffs string
+	from, to                 string
+	json                     bool
 }
 
 func newDryRunCommand(env Env) *cobra.Command {
@@ -351,6 +352,7 @@ cost by another tariff than the one in force. Nothing is changed.`,
 	flags.StringVar(&f.parts.network, "network", "hongkong", "road network whose general holidays count")
 	flags.StringVar(&f.carPark, "carpark", "", "the car park's id")
 	flags.StringVar(&f.tariff, "tariff", "", "the other tariff: the name of a sample or a file")
+	flags.StringVar(&f.tariffs, "parking-tariffs", "", "folder of parking tariffs (*.json) beside the sample ones, as given to run")
 	flags.StringVar(&f.from, "from", "", "stays that ended from then on, RFC 3339 with offset")
 	flags.StringVar(&f.to, "to", "", "stays that ended before then, RFC 3339 with offset")
 	flags.BoolVar(&f.json, "json", false, "print the result as JSON")
@@ -362,7 +364,7 @@ func dryRun(ctx context.Context, env Env, f dryRunFlags, from, to time.Time) err
 	if err != nil {
 		return err
 	}
-	till, closeTill, err := openTill(ctx, env, f.parts)
+	till, closeTill, err := openTill(ctx, env, f.parts, f.tariffs)
 	if err != nil {
 		return err
 	}

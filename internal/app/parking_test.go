@@ -5,12 +5,15 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"freeflow/internal/clock"
 	"freeflow/parking/sites"
+	"freeflow/parking/tariff"
 )
 
 // post sends a request with an idempotency key of its own.
@@ -163,6 +166,7 @@ func (r *running) site() {
 		{"a change", "mine", mine, `"1"`, http.StatusOK},
 		{"the id of another", "theirs", mine, "", http.StatusUnprocessableEntity},
 		{"the code of another", "tdstt90", strings.ReplaceAll(string(text), "TCS", "HSR"), "", http.StatusUnprocessableEntity},
+		{"the code of a toll facility", "tolls", strings.NewReplacer(`"mine"`, `"tolls"`, `"MIN"`, `"CHT"`, "MIN-", "CHT-").Replace(mine), "", http.StatusUnprocessableEntity},
 		{"a tariff that is not", "mine", strings.Replace(mine, `"tariff": "tung-chau-street"`, `"tariff": "none"`, 1), "", http.StatusUnprocessableEntity},
 	} {
 		if status, body := put(one.id, one.body, one.match); status != one.want {
@@ -175,6 +179,64 @@ func (r *running) site() {
 	if status != http.StatusAccepted || !strings.Contains(body, `"accepted":1`) || !strings.Contains(body, `"index":1`) {
 		r.t.Errorf("lanes of the new site: %d %s", status, body)
 	}
+}
+
+// A car park whose tariff this process was not given is out of force and said
+// to be; the others go on, and so does the start.
+func TestRunWithoutATariff(t *testing.T) {
+	dir, folder := t.TempDir(), t.TempDir()
+	text := mustTariff(t, "tung-chau-street")
+	if err := os.WriteFile(filepath.Join(folder, "own.json"), []byte(strings.Replace(text, `"id": "tung-chau-street"`, `"id": "own"`, 1)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r := startSystem(t, dir, "--parking-tariffs", folder)
+	_, site, err := sites.Sample("tung-chau-street")
+	if err != nil {
+		t.Fatal(err)
+	}
+	mine := strings.NewReplacer(`"tdstt90"`, `"mine"`, `"TCS"`, `"MIN"`, "TCS-", "MIN-", `"tariff": "tung-chau-street"`, `"tariff": "own"`).Replace(string(site))
+	request, err := http.NewRequest(http.MethodPut, "http://"+r.operator+"/v1/carparks/mine", strings.NewReader(mine))
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set("Authorization", "Bearer "+r.operatorKey)
+	request.Header.Set("Content-Type", "application/json")
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusCreated {
+		t.Fatalf("%d %s", response.StatusCode, mustRead(t, response.Body))
+	}
+	r.stop()
+	if got := run(t, "", "parking", "dry-run", "--data", dir, "--parking-tariffs", folder, "--carpark", "mine", "--tariff", "hoi-shing-road"); got.status != 0 {
+		t.Errorf("dry run with the folder: %+v", got)
+	}
+	r = startSystem(t, dir)
+	if status, _ := r.call(http.MethodGet, r.operator+"/v1/carparks/mine", r.operatorKey, "", ""); status != http.StatusNotFound {
+		t.Errorf("without its tariff the car park answers %d", status)
+	}
+	if status, _ := r.call(http.MethodGet, r.operator+"/v1/carparks/tdstt46", r.operatorKey, "", ""); status != http.StatusOK {
+		t.Errorf("another car park answers %d", status)
+	}
+	if _, body := r.call(http.MethodGet, r.admin+"/readyz", "", "", ""); !strings.Contains(body, "car parks' definitions") {
+		t.Errorf("health does not say so: %s", body)
+	}
+}
+
+// mustTariff is the text of a sample tariff.
+func mustTariff(t *testing.T, name string) string {
+	t.Helper()
+	sample, err := tariff.Sample(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var text strings.Builder
+	if err := sample.Write(&text); err != nil {
+		t.Fatal(err)
+	}
+	return text.String()
 }
 
 func TestParkingCommands(t *testing.T) {

@@ -237,6 +237,7 @@ func (s *system) start(ctx context.Context) error {
 		_, err := s.parts.books.RegistryVersion(ctx)
 		return err
 	})
+	s.health.Add("car parks' definitions", observe.Helpful, func(context.Context) error { return s.sites.now.Load().err() })
 	s.health.Add("open passes", observe.Helpful, func(ctx context.Context) error { return s.parts.redis.Ping(ctx).Err() })
 	s.health.Add("log", observe.Needed, func(ctx context.Context) error {
 		_, err := s.parts.ends(ctx)

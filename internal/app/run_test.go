@@ -51,15 +51,15 @@ func (l *lockedBuffer) String() string {
 
 var greeting = regexp.MustCompile(`(?s)portal +http://(\S+).*operators +http://(\S+).*gateway +http://(\S+).*metrics +http://([^/]+)/.*Stop with`)
 
-func startSystem(t *testing.T, dir string) *running {
+func startSystem(t *testing.T, dir string, more ...string) *running {
 	t.Helper()
 	var said lockedBuffer
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan int, 1)
 	go func() {
 		done <- app.Main(ctx, app.Env{Stdin: strings.NewReader(""), Stdout: io.Discard, Stderr: &said, Clock: clock.System{}},
-			[]string{"run", "--data", dir, "--portal-addr", "127.0.0.1:0", "--operator-addr", "127.0.0.1:0",
-				"--gateway-addr", "127.0.0.1:0", "--admin-addr", "127.0.0.1:0", "--partitions", "2", "--log-level", "warn"})
+			append([]string{"run", "--data", dir, "--portal-addr", "127.0.0.1:0", "--operator-addr", "127.0.0.1:0",
+				"--gateway-addr", "127.0.0.1:0", "--admin-addr", "127.0.0.1:0", "--partitions", "2", "--log-level", "warn"}, more...))
 	}()
 	r := &running{t: t, dir: dir}
 	var once sync.Once

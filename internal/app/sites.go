@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -33,8 +34,13 @@ var errVersion = errors.New("another version is in force")
 // asks for them. Safe for concurrent use.
 type siteKeeper struct {
 	keeping parking.Keeping
+	network *tariff.Network
 	clock   clock.Clock
+	log     *slog.Logger
 	tariffs map[string]*parktariff.Book
+	// loading keeps one reading of the definitions at a time, so that an older
+	// one never comes after a newer.
+	loading sync.Mutex
 	// changed hears of every definition that comes into force.
 	changed func(*parking.CarPark) error
 	now     atomic.Pointer[siteList]
@@ -47,10 +53,21 @@ type siteList struct {
 	about map[string]parking.Definition
 	// lanes gives each lane's car park by the unit's name.
 	lanes map[string]*parking.CarPark
+	// refused are stored definitions that are not in force here, by car park.
+	refused map[string]error
 }
 
-func newSiteKeeper(keeping parking.Keeping, clk clock.Clock, tariffs map[string]*parktariff.Book) *siteKeeper {
-	k := &siteKeeper{keeping: keeping, clock: clk, tariffs: tariffs, changed: func(*parking.CarPark) error { return nil }}
+// err says which stored definitions are not in force here, nil if all are.
+func (l *siteList) err() error {
+	var all []error
+	for id, err := range l.refused {
+		all = append(all, fmt.Errorf("car park %s: %w", id, err))
+	}
+	return errors.Join(all...)
+}
+
+func newSiteKeeper(keeping parking.Keeping, network *tariff.Network, clk clock.Clock, log *slog.Logger, tariffs map[string]*parktariff.Book) *siteKeeper {
+	k := &siteKeeper{keeping: keeping, network: network, clock: clk, log: log, tariffs: tariffs, changed: func(*parking.CarPark) error { return nil }}
 	k.now.Store(&siteList{})
 	return k
 }
@@ -84,9 +101,11 @@ func (k *siteKeeper) seed(ctx context.Context) error {
 }
 
 // load puts what is stored in force, if it is another than before. A stored
-// definition that this program does not understand keeps its predecessor in
-// force, and is an error.
+// definition that cannot be in force here is logged, keeps its predecessor in
+// force while this process has one, and costs the other car parks nothing.
 func (k *siteKeeper) load(ctx context.Context) error {
+	k.loading.Lock()
+	defer k.loading.Unlock()
 	var stored []parking.Definition
 	err := k.keeping.View(ctx, func(tx parking.Tx) (err error) {
 		stored, err = tx.Definitions(ctx)
@@ -96,15 +115,23 @@ func (k *siteKeeper) load(ctx context.Context) error {
 		return fmt.Errorf("reading the car parks: %w", err)
 	}
 	before := k.now.Load()
-	next := &siteList{byID: map[string]*parking.CarPark{}, about: map[string]parking.Definition{}, lanes: map[string]*parking.CarPark{}}
-	var fresh []*parking.CarPark
+	next := &siteList{byID: map[string]*parking.CarPark{}, about: map[string]parking.Definition{}, lanes: map[string]*parking.CarPark{}, refused: map[string]error{}}
 	for _, d := range stored {
 		site := before.byID[d.CarPark]
 		if site == nil || before.about[d.CarPark].Version != d.Version {
-			if site, err = sites.Parse(d.Document); err != nil {
-				return fmt.Errorf("reading car park %s, version %d: %w", d.CarPark, d.Version, err)
+			fresh, err := k.takeUp(d)
+			if err != nil {
+				next.refused[d.CarPark] = err
+				if before.refused[d.CarPark] == nil {
+					k.log.ErrorContext(ctx, "a car park's definition is not in force", "carpark", d.CarPark, "version", d.Version, "err", err)
+				}
+				if site == nil {
+					continue
+				}
+				d = before.about[d.CarPark]
+			} else {
+				site = fresh
 			}
-			fresh = append(fresh, site)
 		}
 		next.byID[d.CarPark], next.about[d.CarPark] = site, d
 		next.all = append(next.all, site)
@@ -113,12 +140,31 @@ func (k *siteKeeper) load(ctx context.Context) error {
 		}
 	}
 	slices.SortFunc(next.all, func(a, b *parking.CarPark) int { return cmp.Compare(a.ID, b.ID) })
-	for _, site := range fresh {
-		if err := k.changed(site); err != nil {
-			return fmt.Errorf("putting car park %s in force: %w", site.ID, err)
-		}
-	}
 	k.now.Store(next)
+	return nil
+}
+
+// takeUp makes a stored definition ready to be in force in this process.
+func (k *siteKeeper) takeUp(d parking.Definition) (*parking.CarPark, error) {
+	site, err := sites.Parse(d.Document)
+	if err != nil {
+		return nil, err
+	}
+	if err := k.suits(site); err != nil {
+		return nil, err
+	}
+	return site, k.changed(site)
+}
+
+// suits checks what a site file cannot know: the road network and the tariffs
+// of this process. A facility's code would send its tolls to the car park.
+func (k *siteKeeper) suits(site *parking.CarPark) error {
+	if _, ok := k.tariffs[site.Tariff]; !ok {
+		return fmt.Errorf("%w: /tariff: there is no tariff %q; give its folder with --parking-tariffs", parking.ErrInvalid, site.Tariff)
+	}
+	if hasFacility(k.network, site.Code) {
+		return fmt.Errorf("%w: /code: %s is a facility of the road network %s; choose another", parking.ErrInvalid, site.Code, k.network.Name())
+	}
 	return nil
 }
 
@@ -163,8 +209,8 @@ func (k *siteKeeper) Definition(_ context.Context, id string) (parking.Definitio
 }
 
 // Put checks a site file, stores it and puts it in force in this process; the
-// others follow within a second. The site must have the id given. A bay or lane
-// that goes away must be empty: what stands in it would be out of sight.
+// others follow within a second. The site must have the id given. A bay that
+// goes away must be empty: what stands in it would be out of sight.
 func (k *siteKeeper) Put(ctx context.Context, id string, document []byte, version int64, by string) (parking.Definition, error) {
 	site, err := sites.Parse(document)
 	if err != nil {
@@ -173,8 +219,8 @@ func (k *siteKeeper) Put(ctx context.Context, id string, document []byte, versio
 	if site.ID != id {
 		return parking.Definition{}, fmt.Errorf("%w: /id: %q is not the car park of the address", parking.ErrInvalid, site.ID)
 	}
-	if _, ok := k.tariffs[site.Tariff]; !ok {
-		return parking.Definition{}, fmt.Errorf("%w: /tariff: there is no tariff %q", parking.ErrInvalid, site.Tariff)
+	if err := k.suits(site); err != nil {
+		return parking.Definition{}, err
 	}
 	for _, other := range k.All() {
 		if other.ID != site.ID && other.Code == site.Code {
@@ -323,7 +369,7 @@ func (s *system) openSites(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.sites = newSiteKeeper(s.carParks, s.env.Clock, tariffs)
+	s.sites = newSiteKeeper(s.carParks, s.parts.network, s.env.Clock, s.log, tariffs)
 	s.roadside = roadside{s.parts.network, s.sites}
 	if !s.flags.noSamples && s.parts.network.Name() == "hongkong" {
 		if err := s.sites.seed(ctx); err != nil {

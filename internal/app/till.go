@@ -19,7 +19,7 @@ type till struct {
 
 // openTill opens the store that the flags name and a cashier over it. The
 // second result closes it.
-func openTill(ctx context.Context, env Env, f partsFlags) (*till, func(), error) {
+func openTill(ctx context.Context, env Env, f partsFlags, tariffFolder string) (*till, func(), error) {
 	network, err := tariff.Open(f.network)
 	if err != nil {
 		return nil, nil, err
@@ -34,12 +34,12 @@ func openTill(ctx context.Context, env Env, f partsFlags) (*till, func(), error)
 			log.Error("a part did not close", "part", "the car parks", "err", err)
 		}
 	}
-	tariffs, err := loadParkingTariffs("", network)
+	tariffs, err := loadParkingTariffs(tariffFolder, network)
 	if err != nil {
 		closeStore()
 		return nil, nil, err
 	}
-	sites := newSiteKeeper(store, env.Clock, tariffs)
+	sites := newSiteKeeper(store, network, env.Clock, log, tariffs)
 	if err := sites.load(ctx); err != nil {
 		closeStore()
 		return nil, nil, err

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"freeflow/billing"
 	"freeflow/parking"
 	"freeflow/parking/stay"
 )
@@ -209,7 +210,7 @@ func (r *record) payment(id string) *paymentNote {
 
 func (p *paymentNote) equals(r *PayRequest) error {
 	if p.AmountCents != r.AmountCents || p.Means != r.Means {
-		return fmt.Errorf("paying: payment %.64q was of %d hundredths by %s: %w", p.ID, p.AmountCents, p.Means, parking.ErrConflict)
+		return fmt.Errorf("paying: payment %.64q was of %s by %s: %w", p.ID, billing.FormatCents(p.AmountCents), p.Means, parking.ErrConflict)
 	}
 	return nil
 }
@@ -248,7 +249,7 @@ func (s *scope) takePayment(ctx context.Context, r *record, p *PayRequest) error
 		full = p.AmountCents == due
 	}
 	if p.AmountCents > due {
-		return fmt.Errorf("paying: %d hundredths are more than the %d that are due: %w", p.AmountCents, max(0, due), parking.ErrInvalid)
+		return fmt.Errorf("paying: %s is more than the %s that is due: %w", billing.FormatCents(p.AmountCents), billing.FormatCents(max(0, due)), parking.ErrInvalid)
 	}
 	n := note{Kind: notePayment, At: s.now, Payment: &paymentNote{
 		ID: p.PaymentID, AmountCents: p.AmountCents, Means: p.Means, KeptCents: p.AmountCents,

@@ -242,17 +242,6 @@ func (p cursor) compare(o cursor) int {
 	return strings.Compare(p.id, o.id)
 }
 
-// permille cuts a confidence from 0 to 1 to thousandths: never upwards, so that
-// what is below a threshold stays there, and exactly where it has no more than
-// three decimals.
-func permille(confidence float64) int {
-	n := int(confidence*1000 + 0.5)
-	if float64(n)/1000 > confidence {
-		n--
-	}
-	return n
-}
-
 // currentVersion is the version of the car park's file in force, 0 for none.
 func (a *API) currentVersion(c echo.Context, id string) (int64, error) {
 	d, err := a.Sites.Definition(c.Request().Context(), id)

@@ -3,6 +3,7 @@ package operator
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -36,6 +37,10 @@ func (f laneEventForm) event(site *parking.CarPark, source string) (parking.Lane
 		return e, fmt.Errorf("%w: there is no lane of that name here", parking.ErrInvalid)
 	}
 	e.Direction = lane.Direction
+	// While it can still turn round; at the exit nobody is kept for a class.
+	if f.Class != "" && e.Direction == parking.In && !admits(site, f.Class) {
+		return e, fmt.Errorf("%w: no bay here is for that class; leave it out where it was not measured", parking.ErrInvalid)
+	}
 	at, err := moment("/time", f.Time)
 	if err != nil {
 		return e, fmt.Errorf("%w: %w", parking.ErrInvalid, err)
@@ -50,9 +55,14 @@ func (f laneEventForm) event(site *parking.CarPark, source string) (parking.Lane
 		if !(*f.PlateConfidence >= 0 && *f.PlateConfidence <= 1) {
 			return e, fmt.Errorf("%w: plate_confidence is not a number from 0 to 1", parking.ErrInvalid)
 		}
-		e.ConfidencePermille = permille(*f.PlateConfidence)
+		e.ConfidencePermille = parking.Permille(*f.PlateConfidence)
 	}
 	return e, nil
+}
+
+// admits reports whether the site has a bay for the class.
+func admits(site *parking.CarPark, class string) bool {
+	return slices.ContainsFunc(site.Bays, func(b parking.Bay) bool { return slices.Contains(b.Classes, class) })
 }
 
 // laneResultForm tells a lane what became of an event and what to do.

@@ -2,10 +2,8 @@ package operator
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"math"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -198,23 +196,6 @@ func TestPlates(t *testing.T) {
 			t.Fatalf("%q is %q, then %q", text, once, plate(once))
 		}
 	})
-}
-
-// TestConfidence: thousandths are cut, never rounded up, and exact where three
-// decimals were sent.
-func TestConfidence(t *testing.T) {
-	for n := range 1001 {
-		var f float64
-		if err := json.Unmarshal(fmt.Appendf(nil, "%d.%03d", n/1000, n%1000), &f); err != nil {
-			t.Fatal(err)
-		}
-		if got := permille(f); got != n {
-			t.Errorf("%v is %d thousandths, want %d", f, got, n)
-		}
-		if below := math.Nextafter(f, -1); n > 0 && permille(below) != n-1 {
-			t.Errorf("%v is %d thousandths, want %d", below, permille(below), n-1)
-		}
-	}
 }
 
 func TestMachines(t *testing.T) {
