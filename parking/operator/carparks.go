@@ -271,17 +271,27 @@ type bayForm struct {
 	Reason     string  `json:"reason,omitempty"`
 }
 
-func (a *API) getBays(c echo.Context) error {
+// picture finds the car park of the path, what stands in it, and when that was
+// read.
+func (a *API) picture(c echo.Context) (*parking.CarPark, parking.Occupancy, time.Time, error) {
 	if err := web.QueryOf(c).Err(); err != nil {
-		return err
+		return nil, parking.Occupancy{}, time.Time{}, err
 	}
 	site, err := a.carPark(c)
 	if err != nil {
-		return err
+		return nil, parking.Occupancy{}, time.Time{}, err
 	}
 	live, at, err := a.Attendant.Live(c.Request().Context(), site.ID)
 	if err != nil {
-		return problem(err)
+		return nil, parking.Occupancy{}, time.Time{}, problem(err)
+	}
+	return site, live, at, nil
+}
+
+func (a *API) getBays(c echo.Context) error {
+	site, live, at, err := a.picture(c)
+	if err != nil {
+		return err
 	}
 	held := map[string]parking.Allocation{}
 	for _, al := range live.Active {
@@ -353,16 +363,9 @@ type queuedForm struct {
 }
 
 func (a *API) getRetrievals(c echo.Context) error {
-	if err := web.QueryOf(c).Err(); err != nil {
-		return err
-	}
-	site, err := a.carPark(c)
+	_, live, at, err := a.picture(c)
 	if err != nil {
 		return err
-	}
-	live, at, err := a.Attendant.Live(c.Request().Context(), site.ID)
-	if err != nil {
-		return problem(err)
 	}
 	byID := map[string]parking.Allocation{}
 	for _, al := range live.Active {

@@ -35,16 +35,9 @@ func machineOf(m parking.Machine, s parking.MachineStatus, queue int) machineFor
 }
 
 func (a *API) getMachines(c echo.Context) error {
-	if err := web.QueryOf(c).Err(); err != nil {
-		return err
-	}
-	site, err := a.carPark(c)
+	site, live, at, err := a.picture(c)
 	if err != nil {
 		return err
-	}
-	live, at, err := a.Attendant.Live(c.Request().Context(), site.ID)
-	if err != nil {
-		return problem(err)
 	}
 	status := map[string]parking.MachineStatus{}
 	for _, m := range live.Machines {
