@@ -70,7 +70,8 @@ type Claim struct {
 // ClaimOutcome is what became of a claim. Exactly one of the cases holds: Err
 // nil and not Replayed (the bay is the vehicle's), Answer.Replayed (an earlier
 // request with the key had its effect; Answer is its answer), or Err:
-// ErrBayTaken, ErrKeyReused, ErrKeyBusy (the key is under way in this process),
+// ErrBayTaken, ErrHasBay (a *HasBayError: the vehicle has another allocation that
+// has not ended), ErrKeyReused, ErrKeyBusy (the key is under way in this process),
 // ErrConflict (the allocation's id exists already), ErrInvalid.
 type ClaimOutcome struct {
 	Answer Answer
@@ -165,6 +166,8 @@ type Page struct {
 // one changes what has the revision before: ErrStale otherwise. Not safe for
 // concurrent use.
 type Tx interface {
+	Spaces
+
 	// Lock keeps others with the same name waiting until this transaction ends.
 	Lock(ctx context.Context, name string) error
 
@@ -179,7 +182,11 @@ type Tx interface {
 	// Allocations lists all, ended ones too, of a car park (empty: of all), by
 	// plate or "tag:" + tag if vehicle is not empty.
 	Allocations(ctx context.Context, carPark, vehicle string, p Page) ([]Allocation, error)
-	// PutAllocation adds or changes; ErrBayTaken where the bay is another's.
+	// Holding returns the allocation that the vehicle's mark (Allocation.Mark)
+	// has and that has not ended, at any car park. ErrNotFound.
+	Holding(ctx context.Context, v Vehicle) (Allocation, error)
+	// PutAllocation adds or changes; ErrBayTaken where the bay is another's, and
+	// ErrHasBay where the vehicle of a new one has another.
 	// A move to another bay is a change of Bay, and not at its end. Where State
 	// may not follow on the one before: ErrConflict. AssignedAt, once put, stays.
 	PutAllocation(ctx context.Context, a Allocation) error
@@ -209,6 +216,10 @@ type Tx interface {
 	// "tag:" + tag, or "ticket:" + ticket; an event has as many of them as it
 	// carries marks, and is found by each.
 	LaneEvents(ctx context.Context, carPark, vehicle string, from, to time.Time) ([]LaneEvent, error)
+
+	// LastLaneEvent returns the time of the latest event of the lane; zero if
+	// it was never heard of.
+	LastLaneEvent(ctx context.Context, carPark, lane string) (time.Time, error)
 
 	Stay(ctx context.Context, id string) (Stay, error)
 	// Stays lists the vehicle's stays at the car park (either may be empty): by
