@@ -8,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strconv"
+	"strings"
 
 	"freeflow/internal/database"
 )
@@ -23,17 +25,30 @@ var migrations embed.FS
 // that other stores can live in the same database.
 const versionTable = "books_schema"
 
-// wantVersion is the schema that this program works with: the last step of
-// migrations.
-const wantVersion = 4
-
 // schema describes the books to the database.
 func schema() database.Schema {
 	steps, err := fs.Sub(migrations, "migrations")
 	if err != nil {
 		steps = migrations // cannot happen: the folder's name is well formed
 	}
-	return database.Schema{Name: "books", Migrations: steps, Table: versionTable, Want: wantVersion}
+	return database.Schema{Name: "books", Migrations: steps, Table: versionTable, Want: lastStep(steps)}
+}
+
+// lastStep is the number of the last step: the schema that this program works
+// with.
+func lastStep(steps fs.FS) int64 {
+	last := int64(0)
+	files, err := fs.Glob(steps, "*.sql")
+	if err != nil {
+		return 0 // cannot happen: the pattern is well formed
+	}
+	for _, name := range files {
+		number, _, _ := strings.Cut(name, "_")
+		if n, err := strconv.ParseInt(number, 10, 64); err == nil {
+			last = max(last, n)
+		}
+	}
+	return last
 }
 
 // Migrate creates the books at url or brings their schema up to date. It is

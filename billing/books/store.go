@@ -27,6 +27,7 @@ import (
 	"freeflow/billing"
 	"freeflow/internal/clock"
 	"freeflow/internal/database"
+	"freeflow/internal/once"
 )
 
 // The store keeps every contract of the books.
@@ -58,9 +59,10 @@ type Options struct {
 
 // Store is one set of books. Safe for concurrent use.
 type Store struct {
-	db    *database.DB
-	clock clock.Clock
-	id    string
+	db      *database.DB
+	clock   clock.Clock
+	answers *once.Keeper
+	id      string
 }
 
 // Open opens the books at url: "sqlite:PATH" (any path, as it is) or
@@ -81,7 +83,7 @@ func Open(ctx context.Context, url string, opts Options) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening books: %w", err)
 	}
-	s := &Store{db: db, clock: opts.Clock}
+	s := &Store{db: db, clock: opts.Clock, answers: once.NewKeeper(db, "once", opts.Clock)}
 	if err := s.start(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("opening books: %w", err), db.Close())
 	}

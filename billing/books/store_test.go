@@ -134,9 +134,9 @@ func testSchema(t *testing.T, url string) {
 	if p, err := again.Progress(ctx, 0); err != nil || p.NextOffset != 1 {
 		t.Errorf("progress %+v, %v", p, err)
 	}
-	tamper(t, s, fmt.Sprintf(`DELETE FROM %s WHERE version_id = %d`, versionTable, wantVersion))
+	tamper(t, s, fmt.Sprintf(`DELETE FROM %s WHERE version_id = %d`, versionTable, schema().Want))
 	refused("make a backup and run `freeflow migrate`")
-	tamper(t, s, fmt.Sprintf(`INSERT INTO %s (version_id, is_applied) VALUES (%d, true)`, versionTable, wantVersion+1))
+	tamper(t, s, fmt.Sprintf(`INSERT INTO %s (version_id, is_applied) VALUES (%d, true)`, versionTable, schema().Want+1))
 	refused("use the newer freeflow")
 	if err := Migrate(ctx, url); err == nil || !strings.Contains(err.Error(), "newer") {
 		t.Errorf("migrating newer books: %v", err)

@@ -2,8 +2,10 @@ package books
 
 import (
 	"context"
+	"time"
 
 	"freeflow/internal/database"
+	"freeflow/internal/once"
 )
 
 // Tx is one transaction on the books: each domain of billing sees of it the
@@ -24,6 +26,17 @@ func (s *Store) Do(ctx context.Context, fn func(*Tx) error) error {
 // View runs fn on one snapshot; fn must not write.
 func (s *Store) View(ctx context.Context, fn func(*Tx) error) error {
 	return s.db.Read(ctx, func(db database.Session) error { return fn(&Tx{s, db}) })
+}
+
+// DoOnce is Do for a request that may come again: its answer is kept in the
+// same transaction. See once.Keeper.
+func (s *Store) DoOnce(ctx context.Context, r once.Request, fn func(*Tx) (once.Answer, error)) (once.Answer, error) {
+	return s.answers.Do(ctx, r, func(db database.Session) (once.Answer, error) { return fn(&Tx{s, db}) })
+}
+
+// PruneOnce forgets answers kept before the instant, and says how many.
+func (s *Store) PruneOnce(ctx context.Context, before time.Time) (int64, error) {
+	return s.answers.Prune(ctx, before)
 }
 
 // Keep is a store of books as one domain sees it: T is the domain's own

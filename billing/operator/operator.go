@@ -1,0 +1,108 @@
+// Package operator owns what operators' staff do about accounts and money over
+// HTTP: one file a topic (accounts, payments, unpaid tolls, disputes,
+// statements, settlement), each with its part of the OpenAPI document.
+//
+// Invariants: every POST, PUT and DELETE that has an effect takes an
+// Idempotency-Key and has it once; members and parameters that are not known
+// are refused by name; who did it is the person whose key was shown, and
+// nobody that a body names.
+//
+// Not owned here: who may enter (web.Bearer); what the answers mean, which is
+// the domains'.
+package operator
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+
+	"github.com/labstack/echo/v4"
+
+	"freeflow/billing"
+	"freeflow/billing/books"
+	"freeflow/internal/once"
+	"freeflow/internal/web"
+)
+
+// Topic is one part of the API.
+type Topic interface {
+	// Routes adds the topic's routes to a group whose callers are known.
+	Routes(g *echo.Group)
+	// OpenAPI is the topic's part of the OpenAPI 3.1 document.
+	OpenAPI() []byte
+}
+
+// Repeater keeps answers for repetitions; *books.Store is one.
+type Repeater interface {
+	DoOnce(ctx context.Context, r once.Request, fn func(*books.Tx) (once.Answer, error)) (once.Answer, error)
+}
+
+// maxBody bounds a request's body, in bytes.
+const maxBody = 256 << 10
+
+// Mount adds the topics' routes, which keys guard.
+func Mount(e *echo.Echo, keys echo.MiddlewareFunc, topics ...Topic) {
+	g := e.Group("", keys, web.LimitBody(maxBody))
+	for _, t := range topics {
+		t.Routes(g)
+	}
+}
+
+// OpenAPI returns the topics' OpenAPI documents, for web.MergeOpenAPI.
+func OpenAPI(topics ...Topic) [][]byte {
+	docs := make([][]byte, len(topics))
+	for i, t := range topics {
+		docs[i] = t.OpenAPI()
+	}
+	return docs
+}
+
+// answer is a value as it is answered and kept for repetitions.
+func answer(status int, v any, location string) (once.Answer, error) {
+	body, err := json.Marshal(v)
+	if err != nil {
+		return once.Answer{}, fmt.Errorf("writing an answer: %w", err)
+	}
+	return once.Answer{Status: status, Body: append(body, '\n'), Location: location}, nil
+}
+
+// repeatable reads the request's Idempotency-Key, runs fn at most once in a
+// transaction of the books, and answers.
+func repeatable(c echo.Context, r Repeater, fn func(tx *books.Tx) (once.Answer, error)) error {
+	asked, err := web.RepeatableRequest(c)
+	if err != nil {
+		return err
+	}
+	a, err := r.DoOnce(c.Request().Context(), once.Request{Scope: asked.Scope, Key: asked.Key, Fingerprint: asked.Fingerprint}, fn)
+	switch {
+	case errors.Is(err, once.ErrReused):
+		return web.KeyReused()
+	case errors.Is(err, once.ErrBusy):
+		return web.KeyBusy()
+	case err != nil:
+		return problem(err)
+	}
+	if a.Location != "" {
+		c.Response().Header().Set(echo.HeaderLocation, a.Location)
+	}
+	if a.Replayed {
+		c.Response().Header().Set("Idempotent-Replayed", "true")
+	}
+	return c.Blob(a.Status, echo.MIMEApplicationJSON, a.Body)
+}
+
+// problem makes an answer of the books' errors; others stay as they are, and
+// tell nobody what they are.
+func problem(err error) error {
+	switch {
+	case errors.Is(err, billing.ErrNotFound):
+		return web.NotFound("there is no such thing here")
+	case errors.Is(err, billing.ErrConflict), errors.Is(err, billing.ErrStale):
+		return web.NewProblem(http.StatusConflict, "conflict", "Not possible as things stand", err.Error())
+	case errors.Is(err, billing.ErrInvalid):
+		return web.NewProblem(http.StatusUnprocessableEntity, "invalid", "Not possible", err.Error())
+	}
+	return err
+}
