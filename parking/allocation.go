@@ -67,6 +67,9 @@ type Allocation struct {
 	// Instants, zero where it has not come to that. PromisedAt is when the
 	// driver was told that the car would be at the gate.
 	AssignedAt, StoredAt, RequestedAt, PromisedAt, StagedAt, EndedAt time.Time
+	// ComeBy is until when the vehicle is waited for, while it is only Assigned;
+	// zero: it is known to have come, or nobody waits for it.
+	ComeBy time.Time
 	// NotBefore is a pre-request's wish; zero for a request for now.
 	NotBefore time.Time
 	// ExpectedStayMinutes is what the driver or the forecast says; 0 unknown.
@@ -77,9 +80,29 @@ type Allocation struct {
 	Stay string
 	// Why says why this bay, Next which bay would have been next.
 	Why, Next string
+	// Beside says that staff gave the bay to a vehicle that has another one: it
+	// does not count for the one that a vehicle may have. Once put, it stays.
+	Beside bool
 	// ReadySeconds is how long the driver was told to wait at the gate.
 	ReadySeconds int
 	// By and Reason are set where a person, and not the allocator, decided
 	// last; and on blocks.
 	By, Reason string
+}
+
+// Mark is the name under which a vehicle has at most one allocation that has
+// not ended, whatever the car park: its plate, or "tag:" and its tag where the
+// plate is not known. Empty for blocks, for vehicles without marks, and for
+// what staff gave beside another.
+func (a *Allocation) Mark() string {
+	switch {
+	case a.Beside || a.State == Blocked:
+		return ""
+	case a.Vehicle.Plate != "":
+		return a.Vehicle.Plate
+	case a.Vehicle.Tag != "":
+		return "tag:" + a.Vehicle.Tag
+	default:
+		return ""
+	}
 }

@@ -29,6 +29,11 @@ type CarPark struct {
 	// PromiseSeconds is the site's word on how long a retrieval takes; 0 where
 	// drivers fetch their cars themselves.
 	PromiseSeconds int `json:"promise_seconds,omitempty"`
+	// ComeWithinMinutes is how long a bay is kept for a vehicle that does not
+	// come, after the bay is ready for it; 0: UsualComeWithin, and then only
+	// where lanes or machines of the site are heard of, which would have told of
+	// it. At most 1440.
+	ComeWithinMinutes int `json:"come_within_minutes,omitempty"`
 	// ClockStart and ClockStop say what of a stay is charged: from the entry
 	// lane or from the acceptance into the bay; to the exit lane or to the
 	// request for the car. The machine's own time is charged to nobody where
@@ -271,3 +276,14 @@ func (c *CarPark) Pool(id string) (*Pool, bool) {
 
 // Promise is the site's promised retrieval time.
 func (c *CarPark) Promise() time.Duration { return time.Duration(c.PromiseSeconds) * time.Second }
+
+// UsualComeWithin is how long a bay is kept where the site does not say.
+const UsualComeWithin = 15 * time.Minute
+
+// ComeWithin is how long a bay is kept for a vehicle that does not come.
+func (c *CarPark) ComeWithin() time.Duration {
+	if c.ComeWithinMinutes <= 0 {
+		return UsualComeWithin
+	}
+	return time.Duration(c.ComeWithinMinutes) * time.Minute
+}

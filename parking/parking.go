@@ -19,7 +19,10 @@
 // are time.Time; the store keeps microseconds.
 package parking
 
-import "errors"
+import (
+	"errors"
+	"fmt"
+)
 
 // Errors that callers must tell apart. Anything else is a fault of the store or
 // of the way to it: the outcome is unknown, and the same request, with the same
@@ -33,6 +36,9 @@ var (
 	ErrInvalid = errors.New("invalid")
 	// ErrBayTaken: another allocation, or a block, holds the bay.
 	ErrBayTaken = errors.New("the bay is taken")
+	// ErrHasBay: the vehicle has a bay already, here or at another car park; the
+	// error is a *HasBayError.
+	ErrHasBay = errors.New("the vehicle has a bay already")
 	// ErrStale: the thing has another revision than the writer believed.
 	ErrStale = errors.New("changed since it was read")
 	// ErrKeyReused: the idempotency key was used for another request.
@@ -40,3 +46,30 @@ var (
 	// ErrKeyBusy: a request with the same idempotency key is being worked on.
 	ErrKeyBusy = errors.New("a request with this idempotency key is under way")
 )
+
+// HasBayError says that a vehicle has a bay already: by the allocation of that
+// id, which has not ended.
+type HasBayError struct {
+	Allocation string
+}
+
+// Error says so without the vehicle's marks.
+func (e *HasBayError) Error() string {
+	return fmt.Sprintf("the vehicle has a bay already, by allocation %s", e.Allocation)
+}
+
+// Unwrap is ErrHasBay.
+func (e *HasBayError) Unwrap() error { return ErrHasBay }
+
+// NotFoundError says which thing there is not. Its text is a whole sentence
+// that may be shown to whoever asked.
+type NotFoundError struct {
+	// Kind is what was asked for, for instance "allocation"; ID its name.
+	Kind, ID string
+}
+
+// Error is one sentence; an id that is very long is cut.
+func (e *NotFoundError) Error() string { return fmt.Sprintf("there is no %s %.64q", e.Kind, e.ID) }
+
+// Unwrap is ErrNotFound.
+func (e *NotFoundError) Unwrap() error { return ErrNotFound }

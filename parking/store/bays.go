@@ -156,14 +156,33 @@ type claimRun struct {
 // won notes that the claim has its bay.
 func (r *claimRun) won(i int) { r.outcomes[i] = parking.ClaimOutcome{Answer: r.claims[i].Answer} }
 
-// lost notes that it has not; known says that its id has been used.
-func (r *claimRun) lost(i int, known bool) {
+// lost notes that it has not, and why.
+func (r *claimRun) lost(i int, why *refusal) {
 	a := &r.claims[i].Allocation
-	err := fmt.Errorf("bay %s of %s: %w", a.Bay, a.CarPark, parking.ErrBayTaken)
-	if known {
+	err := why.of(a)
+	if errors.Is(err, parking.ErrStale) {
 		err = fmt.Errorf("allocation %s: %w: it exists already", a.ID, parking.ErrConflict)
 	}
 	r.outcomes[i] = parking.ClaimOutcome{Err: err}
+}
+
+// refusal is why a new allocation was not added: its id is used already, its
+// vehicle has another one, or else its bay is taken.
+type refusal struct {
+	known bool
+	// holding is the vehicle's allocation; empty if that is not it.
+	holding string
+}
+
+func (r *refusal) of(a *parking.Allocation) error {
+	switch {
+	case r.known:
+		return allocationTable.stale(a.ID, 1)
+	case r.holding != "":
+		return &parking.HasBayError{Allocation: r.holding}
+	default:
+		return taken(a)
+	}
 }
 
 // replay notes what was answered before.
@@ -246,7 +265,7 @@ func (r *departRun) replay(i int, k *kept, now *allocationRow) {
 func (r *departRun) judge(i int, now *allocationRow) (from parking.State, ended bool) {
 	d := &r.departures[i]
 	if now == nil {
-		r.outcomes[i] = parking.DepartureOutcome{Err: fmt.Errorf("allocation %s: %w", d.Allocation, parking.ErrNotFound)}
+		r.outcomes[i] = parking.DepartureOutcome{Err: &parking.NotFoundError{Kind: "allocation", ID: d.Allocation}}
 		return "", false
 	}
 	if err := mayGo(now.State, d.To, d.By, d.Reason); err != nil {

@@ -13,7 +13,7 @@ var allocationTable = newTable("allocation", "parking_allocation", 1,
 	"id", "car_park", "bay", "machine", "state", "revision", "assigned_micros", "since_micros", "ended_micros", "stored_micros",
 	"requested_micros", "promised_micros", "staged_micros", "not_before_micros", "stay_minutes", "ready_seconds",
 	"length_mm", "width_mm", "height_mm", "weight_kg", "ev", "accessible", "plate", "tag", "class",
-	"reservation", "stay", "why", "next_bay", "decided_by", "reason")
+	"reservation", "stay", "why", "next_bay", "decided_by", "reason", "come_by_micros", "mark")
 
 // allocationRow is an allocation and since when it holds its present bay.
 type allocationRow struct {
@@ -27,18 +27,23 @@ func allocationArgs(a *parking.Allocation) []any {
 	return []any{a.ID, a.CarPark, a.Bay, a.Machine, string(a.State), a.Revision, assigned, assigned, micros(a.EndedAt), micros(a.StoredAt),
 		micros(a.RequestedAt), micros(a.PromisedAt), micros(a.StagedAt), micros(a.NotBefore), int64(a.ExpectedStayMinutes), int64(a.ReadySeconds),
 		int64(v.LengthMM), int64(v.WidthMM), int64(v.HeightMM), int64(v.WeightKG), v.EV, v.Accessible, v.Plate, v.Tag, v.Class,
-		a.Reservation, a.Stay, a.Why, a.Next, a.By, a.Reason}
+		a.Reservation, a.Stay, a.Why, a.Next, a.By, a.Reason, micros(a.ComeBy), a.Mark()}
 }
 
 func scanAllocation(r database.Rows) (a allocationRow, err error) {
-	var assigned, ended, stored, requested, promised, staged, notBefore int64
+	var (
+		assigned, ended, stored, requested, promised, staged, notBefore, comeBy int64
+		mark                                                                    string
+	)
 	v := &a.Vehicle
 	err = r.Scan(&a.ID, &a.CarPark, &a.Bay, &a.Machine, &a.State, &a.Revision, &assigned, &a.since, &ended, &stored,
 		&requested, &promised, &staged, &notBefore, &a.ExpectedStayMinutes, &a.ReadySeconds,
 		&v.LengthMM, &v.WidthMM, &v.HeightMM, &v.WeightKG, &v.EV, &v.Accessible, &v.Plate, &v.Tag, &v.Class,
-		&a.Reservation, &a.Stay, &a.Why, &a.Next, &a.By, &a.Reason)
+		&a.Reservation, &a.Stay, &a.Why, &a.Next, &a.By, &a.Reason, &comeBy, &mark)
 	a.AssignedAt, a.EndedAt, a.StoredAt, a.RequestedAt = instant(assigned), instant(ended), instant(stored), instant(requested)
-	a.PromisedAt, a.StagedAt, a.NotBefore = instant(promised), instant(staged), instant(notBefore)
+	a.PromisedAt, a.StagedAt, a.NotBefore, a.ComeBy = instant(promised), instant(staged), instant(notBefore), instant(comeBy)
+	// What was put before marks were kept does not count either.
+	a.Beside = mark == "" && a.Mark() != ""
 	return a, err
 }
 

@@ -43,7 +43,7 @@ func violated(t *testing.T, s *Store) []string {
 
 func claimOf(id, bay string) parking.Claim {
 	return parking.Claim{Allocation: parking.Allocation{ID: id, CarPark: "P", Bay: bay, State: parking.Assigned, Revision: 1, AssignedAt: storetest.Now,
-		Vehicle: parking.Vehicle{Plate: "AB1", Class: "taxi"}}, Once: &parking.Once{Scope: "s", Key: id}}
+		Vehicle: parking.Vehicle{Plate: "AB" + id, Class: "taxi"}}, Once: &parking.Once{Scope: "s", Key: id}}
 }
 
 // furnish puts one of everything into the store.

@@ -47,6 +47,8 @@ const (
 		INSERT INTO parking_allocation_event (` + eventColumns + `)
 		SELECT u.id, 1, coalesce(late.since_micros, u.assigned), '', 'assigned', u.bay, u.decided_by, u.reason FROM u LEFT JOIN late ON late.id = u.id`
 	pgKnown = `SELECT id FROM parking_allocation WHERE id = ANY($1::text[])`
+	// pgHolding finds the allocations of vehicles that have one already.
+	pgHolding = `SELECT mark, id FROM parking_allocation WHERE mark = ANY($1::text[]) AND mark <> '' AND ended_micros = 0`
 	// pgEnded ends allocations that stand as they were read, or fails. The rows
 	// are changed, and so locked, in the order given; the history comes behind,
 	// as wherever an allocation changes.
@@ -116,7 +118,7 @@ func (r *claimRun) settle(ctx context.Context, conn *pgx.Conn, won map[string]bo
 		claimed, commands, answers [][]any
 		lost                       []int
 	)
-	known := map[string]bool{}
+	known, holding := map[string]bool{}, map[string]string{}
 	for _, i := range r.through {
 		c := &r.claims[i]
 		a := &c.Allocation
@@ -153,15 +155,31 @@ func (r *claimRun) settle(ctx context.Context, conn *pgx.Conn, won map[string]bo
 			known[id] = true
 			return err
 		}, pgKnown, r.ids(lost))
+		p.add(func(row database.Rows) error {
+			var mark, id string
+			err := row.Scan(&mark, &id)
+			holding[mark] = id
+			return err
+		}, pgHolding, r.marks(lost))
 	}
 	p.commit()
 	if err := p.run(ctx, conn); err != nil {
 		return againIfMet(err)
 	}
 	for _, i := range lost {
-		r.lost(i, known[r.claims[i].Allocation.ID])
+		a := &r.claims[i].Allocation
+		r.lost(i, &refusal{known: known[a.ID], holding: holding[a.Mark()]})
 	}
 	return nil
+}
+
+// marks are those that some of the claims count under.
+func (r *claimRun) marks(positions []int) []string {
+	marks := make([]string, len(positions))
+	for n, i := range positions {
+		marks[n] = r.claims[i].Allocation.Mark()
+	}
+	return marks
 }
 
 // ids are the allocations of some of the claims.

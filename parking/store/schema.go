@@ -17,7 +17,7 @@ var migrations embed.FS
 
 // wantVersion is the schema that this program works with: the last step of
 // migrations.
-const wantVersion = 4
+const wantVersion = 5
 
 // schema describes the car parks to the database.
 func schema() database.Schema {

@@ -31,12 +31,12 @@ func (r *claimRun) liteOne(ctx context.Context, db database.Session, i int) erro
 			return nil
 		}
 	}
-	added, known, err := addAllocation(ctx, db, &c.Allocation)
+	refused, err := addAllocation(ctx, db, &c.Allocation)
 	if err != nil {
 		return err
 	}
-	if !added {
-		r.lost(i, known)
+	if refused != nil {
+		r.lost(i, refused)
 		return nil
 	}
 	if c.Command != nil {
@@ -54,24 +54,22 @@ func (r *claimRun) liteOne(ctx context.Context, db database.Session, i int) erro
 }
 
 // addAllocation adds an allocation with its history; the interval begins when
-// the bay was last given back, if that is later. Not added: known tells whether
-// the id is used already, or else the bay is taken.
-func addAllocation(ctx context.Context, db database.Session, a *parking.Allocation) (added, known bool, err error) {
+// the bay was last given back, if that is later. It was not added where refused
+// says why.
+func addAllocation(ctx context.Context, db database.Session, a *parking.Allocation) (refused *refusal, err error) {
 	args := allocationArgs(a)
 	n, err := db.Exec(ctx, allocationTable.insert, args...)
 	if err != nil {
-		return false, false, fmt.Errorf("adding allocation %s: %w", a.ID, err)
+		return nil, fmt.Errorf("adding allocation %s: %w", a.ID, err)
 	}
 	if n == 0 {
-		var one int64
-		known, err = database.One(ctx, db, `SELECT revision FROM parking_allocation WHERE id = $1`, []any{a.ID}, &one)
-		return false, known, err
+		return whyNot(ctx, db, a)
 	}
 	// Asked only now that the bay is ours: whoever had it has committed.
 	since := micros(a.AssignedAt)
 	last, err := lastEnd(ctx, db, a.CarPark, a.Bay)
 	if err != nil {
-		return false, false, err
+		return nil, err
 	}
 	ended := micros(a.EndedAt)
 	if last > since || ended != 0 && ended < since {
@@ -80,11 +78,27 @@ func addAllocation(ctx context.Context, db database.Session, a *parking.Allocati
 			ended = max(ended, since)
 		}
 		if _, err := db.Exec(ctx, `UPDATE parking_allocation SET assigned_micros = $2, since_micros = $2, ended_micros = $3 WHERE id = $1`, a.ID, since, ended); err != nil {
-			return false, false, err
+			return nil, err
 		}
 	}
-	err = record(ctx, db, a, "", since)
-	return err == nil, false, err
+	return nil, record(ctx, db, a, "", since)
+}
+
+// holdingSQL finds the allocation that counts as a vehicle's.
+const holdingSQL = `WHERE mark = $1 AND mark <> '' AND ended_micros = 0`
+
+// whyNot finds out why the allocation could not be added.
+func whyNot(ctx context.Context, db database.Session, a *parking.Allocation) (*refusal, error) {
+	var (
+		r   refusal
+		one int64
+		err error
+	)
+	if r.known, err = database.One(ctx, db, `SELECT revision FROM parking_allocation WHERE id = $1`, []any{a.ID}, &one); err != nil || r.known {
+		return &r, err
+	}
+	_, err = database.One(ctx, db, `SELECT id FROM parking_allocation `+holdingSQL, []any{a.Mark()}, &r.holding)
+	return &r, err
 }
 
 func lastEnd(ctx context.Context, db database.Session, carPark, bay string) (last int64, err error) {

@@ -27,7 +27,8 @@ type table struct {
 }
 
 // newTable writes the statements of a table. When an allocation was assigned,
-// and since when it holds its bay, is not changed by updates.
+// since when it holds its bay, and the mark that it counts under are not changed
+// by updates.
 func newTable(what, name string, keys int, columns ...string) table {
 	t := table{what: what, name: name, columns: columns, keys: keys, list: strings.Join(columns, ", ")}
 	t.insert = "INSERT INTO " + name + " (" + t.list + ") VALUES (" + database.Placeholders(1, len(columns)) + ") ON CONFLICT DO NOTHING"
@@ -51,7 +52,9 @@ func newTable(what, name string, keys int, columns ...string) table {
 	return t
 }
 
-func fixed(column string) bool { return column == "assigned_micros" || column == "since_micros" }
+func fixed(column string) bool {
+	return column == "assigned_micros" || column == "since_micros" || column == "mark"
+}
 
 // updateArgs picks the parameters of update from those of insert.
 func (t *table) updateArgs(args []any) []any {
@@ -99,7 +102,7 @@ func one[T any](ctx context.Context, db database.Session, t *table, scan func(da
 	if err != nil || len(found) == 0 {
 		var none T
 		if err == nil {
-			err = fmt.Errorf("%s %s: %w", t.what, id, parking.ErrNotFound)
+			err = &parking.NotFoundError{Kind: t.what, ID: id}
 		}
 		return none, err
 	}

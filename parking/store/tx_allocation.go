@@ -30,6 +30,20 @@ func (t *tx) Allocation(ctx context.Context, id string) (parking.Allocation, err
 	return a.Allocation, err
 }
 
+// Holding returns the allocation that the vehicle's mark has; ErrNotFound. See
+// parking.Tx.
+func (t *tx) Holding(ctx context.Context, v parking.Vehicle) (parking.Allocation, error) {
+	mark := (&parking.Allocation{Vehicle: v}).Mark()
+	found, err := all(ctx, t.db, &allocationTable, scanAllocation, holdingSQL, mark)
+	if err == nil && len(found) == 0 {
+		err = fmt.Errorf("the vehicle has no bay: %w", parking.ErrNotFound)
+	}
+	if err != nil {
+		return parking.Allocation{}, err
+	}
+	return found[0].Allocation, nil
+}
+
 // Active returns the allocations of the car park that have not ended, blocks
 // too, in order of bay.
 func (t *tx) Active(ctx context.Context, carPark string) ([]parking.Allocation, error) {
@@ -72,16 +86,11 @@ func (t *tx) PutAllocation(ctx context.Context, a parking.Allocation) error {
 		return fmt.Errorf("allocation %s: %w: revision %d; the first is 1", a.ID, parking.ErrInvalid, a.Revision)
 	}
 	if a.Revision == 1 {
-		added, known, err := addAllocation(ctx, t.db, &a)
-		switch {
-		case err != nil:
-			return err
-		case known:
-			return allocationTable.stale(a.ID, 1)
-		case !added:
-			return taken(&a)
+		refused, err := addAllocation(ctx, t.db, &a)
+		if err == nil && refused != nil {
+			err = refused.of(&a)
 		}
-		return nil
+		return err
 	}
 	rows, err := all(ctx, t.db, &allocationTable, scanAllocation, `WHERE id = $1`, a.ID)
 	if err != nil {
@@ -185,7 +194,7 @@ func (s *Store) History(ctx context.Context, allocation string) ([]parking.Histo
 		})
 	})
 	if err == nil && len(changes) == 0 {
-		err = fmt.Errorf("allocation %s: %w", allocation, parking.ErrNotFound)
+		err = &parking.NotFoundError{Kind: "allocation", ID: allocation}
 	}
 	if err != nil {
 		return nil, fmt.Errorf("reading a history: %w", err)

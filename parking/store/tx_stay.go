@@ -44,6 +44,17 @@ func (t *tx) LaneEvents(ctx context.Context, carPark, vehicle string, from, to t
 		carPark, mark, micros(from), micros(to))
 }
 
+// LastLaneEvent returns when the lane was last heard of. See parking.Tx.
+func (t *tx) LastLaneEvent(ctx context.Context, carPark, lane string) (time.Time, error) {
+	var at int64
+	_, err := database.One(ctx, t.db, `SELECT coalesce(max(at_micros), 0) FROM parking_lane_event WHERE car_park = $1 AND lane = $2`,
+		[]any{carPark, lane}, &at)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("reading when lane %s of %s was last heard of: %w", lane, carPark, err)
+	}
+	return instant(at), nil
+}
+
 // markColumn is the column that a vehicle's name is of, and what stands there.
 func markColumn(vehicle string) (column, mark string) {
 	if tag, ok := strings.CutPrefix(vehicle, "tag:"); ok {

@@ -138,6 +138,17 @@ const (
 // proofs are the invariants of package parking as the store keeps them.
 var proofs = []proof{
 	{
+		invariant: "vehicles-have-one",
+		rows:      `SELECT count(*) FROM parking_allocation`,
+		broken: []string{
+			// The marks themselves are for staff alone.
+			`SELECT 'a vehicle has the allocations ' || min(id) || ' and ' || max(id) FROM parking_allocation
+			WHERE ended_micros = 0 AND mark <> '' GROUP BY mark HAVING count(*) > 1`,
+			`SELECT 'allocation ' || id || ' counts under a mark that is not its vehicle''s' FROM parking_allocation
+			WHERE mark <> '' AND mark <> plate AND mark <> 'tag:' || tag`,
+		},
+	},
+	{
 		invariant: "bays-hold-one",
 		rows:      `SELECT (SELECT count(*) FROM parking_allocation) + (SELECT count(*) FROM parking_hold)`,
 		broken: []string{

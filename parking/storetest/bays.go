@@ -13,6 +13,7 @@ var claimTests = []test{
 	{"a claim gives what was asked for, once", func(t *testing.T, s Store, _ func() Store) {
 		c := claim(1, "B1")
 		c.Allocation.Machine, c.Allocation.NotBefore, c.Allocation.PromisedAt = "R1", later(60), later(120)
+		c.Allocation.ComeBy = later(900)
 		c.Allocation.ExpectedStayMinutes, c.Allocation.Reservation, c.Allocation.Stay = 75, "r1", "s1"
 		c.Allocation.Next, c.Allocation.By, c.Allocation.Reason = "B2", "desk", "asked"
 		c.Allocation.Vehicle = parking.Vehicle{Plate: "A\x00粵\x01", Tag: "T1", Class: "taxi", LengthMM: 1, WidthMM: 2, HeightMM: 3, WeightKG: 4, EV: true, Accessible: true}

@@ -144,6 +144,7 @@ var stayTests = []test{
 			c := claim(n+1, fmt.Sprint("B", n))
 			c.Allocation.AssignedAt = later(n / 4)
 			c.Allocation.Vehicle.Plate, c.Allocation.Vehicle.Tag = []string{"AB1", ""}[n%2], []string{"", "AB1"}[n%2]
+			c.Allocation.Beside = n >= 2 // one vehicle, given so many bays by staff
 			if n == 19 {
 				c.Allocation.AssignedAt = later(-1)
 			}
