@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 
+	"freeflow/internal/audit"
 	"freeflow/internal/database"
 )
 
@@ -56,6 +57,10 @@ func lastStep(steps fs.FS) int64 {
 // program are refused.
 func Migrate(ctx context.Context, url string) error {
 	err := database.Migrate(ctx, url, schema())
+	if err == nil {
+		// What is done in the books is told to the trail beside them.
+		err = audit.Migrate(ctx, url)
+	}
 	if err == nil {
 		err = identify(ctx, url)
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 
+	"freeflow/internal/audit"
 	"freeflow/internal/database"
 )
 
@@ -35,7 +36,8 @@ func Migrate(ctx context.Context, url string) error {
 	if err := database.Migrate(ctx, url, schema()); err != nil {
 		return fmt.Errorf("migrating car parks: %w", err)
 	}
-	return nil
+	// What is done and looked at here is told to the trail beside it.
+	return audit.Migrate(ctx, url)
 }
 
 // plannerSettings are those of PostgreSQL's connections that write. Their
