@@ -33,6 +33,7 @@ func (s SpaceState) Final() bool {
 type SpacePlace struct {
 	CarPark    string `json:"car_park"`
 	PriceCents int64  `json:"price_cents"`
+	Currency   string `json:"currency,omitempty"`
 	WalkMetres int64  `json:"walk_metres"`
 	// Cost in millionths of the driver's own limits, 0 to 1,000,000.
 	Cost int64 `json:"cost"`
@@ -127,6 +128,9 @@ type Spaces interface {
 	// ForgetSpaceRequests deletes at most limit requests that ended before the
 	// instant, and says how many.
 	ForgetSpaceRequests(ctx context.Context, before time.Time, limit int) (int64, error)
+	// SpaceLoad says how many have not ended, and when the earliest of them was
+	// made; the zero time where there is none.
+	SpaceLoad(ctx context.Context) (live int, earliest time.Time, err error)
 	// LastSpaceRounds returns the latest rounds, the last first.
 	LastSpaceRounds(ctx context.Context, limit int) ([]SpaceRound, error)
 	// PutSpaceRound adds the round after the last. ErrConflict where it is not:

@@ -99,6 +99,10 @@ type Driver struct {
 	Arrives time.Time
 	// Current is the reservation held, or nil for a driver who waits.
 	Current *Reservation
+	// Barred are the ids of car parks that are not for him for reasons that the
+	// batch does not know, such as the length or weight of his vehicle. The one
+	// where he holds a reservation stays his.
+	Barred map[string]bool
 	// Fixed says that a reserved driver is not to be moved, even to a better
 	// place: he is about to arrive.
 	Fixed bool

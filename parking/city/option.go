@@ -204,6 +204,10 @@ func (n *Turned) judge(d *Driver, p *CarPark, stay Stay, walk Walker) (place Pla
 		n.TooFar++
 		return Place{}, 0, false
 	}
+	if d.Barred[p.ID] {
+		n.Barred++
+		return Place{}, 0, false
+	}
 	free, has := p.Free[d.Kind]
 	if !has {
 		n.NoSuchBay++

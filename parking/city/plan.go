@@ -30,6 +30,7 @@ const (
 // first limit that forbade it, in the order of the fields.
 type Turned struct {
 	TooFar    int // beyond the driver's walking limit
+	Barred    int // not for him, as he said
 	NoSuchBay int // no bay of that kind, free or not
 	TooLow    int // the vehicle is higher than the limit
 	NoPrice   int // the tariff does not offer that stay
@@ -60,8 +61,8 @@ type Assignment struct {
 
 // Why says in a sentence how the assignment came about; for logs and staff.
 func (a Assignment) Why() string {
-	limits := fmt.Sprintf("%d too dear, %d too far, %d without such a bay, %d too low, %d without a price",
-		a.Turned.TooDear, a.Turned.TooFar, a.Turned.NoSuchBay, a.Turned.TooLow, a.Turned.NoPrice)
+	limits := fmt.Sprintf("%d too dear, %d too far, %d not for the vehicle, %d without such a bay, %d too low, %d without a price",
+		a.Turned.TooDear, a.Turned.TooFar, a.Turned.Barred, a.Turned.NoSuchBay, a.Turned.TooLow, a.Turned.NoPrice)
 	switch {
 	case a.Outcome == Waiting && a.Choices == 0:
 		return "waiting: no car park is within the limits: " + limits

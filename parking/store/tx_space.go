@@ -89,6 +89,16 @@ func (t *tx) ForgetSpaceRequests(ctx context.Context, before time.Time, limit in
 	return n, nil
 }
 
+// SpaceLoad counts those that have not ended. See parking.Spaces.
+func (t *tx) SpaceLoad(ctx context.Context) (live int, earliest time.Time, err error) {
+	var count, first int64
+	_, err = database.One(ctx, t.db, `SELECT count(*), coalesce(min(requested_micros), 0) FROM parking_space_request WHERE ended_micros = 0`, nil, &count, &first)
+	if err != nil {
+		return 0, time.Time{}, fmt.Errorf("counting space requests: %w", err)
+	}
+	return int(count), instant(first), nil
+}
+
 var roundTable = table{what: "space round", name: "parking_space_round", list: "document"}
 
 // LastSpaceRounds returns the latest rounds, the last first.

@@ -64,6 +64,9 @@ var spaceTests = []test{
 			if err != nil || found.ID != two.ID {
 				t.Errorf("%+v, %v", found, err)
 			}
+			if live, first, err := tx.SpaceLoad(ctx); err != nil || live != 4 || !first.Equal(later(1)) {
+				t.Errorf("%d since %s, %v", live, first, err)
+			}
 			for _, absent := range [][2]string{{"P", "AB3"}, {"", "AB4"}, {"P", ""}} {
 				if _, err := tx.SpaceRequestOf(ctx, absent[0], absent[1]); !errors.Is(err, parking.ErrNotFound) {
 					t.Errorf("%v: %v", absent, err)
