@@ -10,7 +10,8 @@
 // just turns up cannot have (pools, places for permit holders) are not counted
 // as vacancies. The sources are asked at most once a refresh interval, however
 // many requests there are. Parameters that are not known are refused, so that
-// a misspelt filter never looks like an answer.
+// a misspelt filter never looks like an answer; a language that is not known is
+// answered in zh_TW, as the specification has it.
 //
 // Not promised: that the figures are right (they are the source's), vacancies
 // of classes for which the Transport Department has no vehicle type (minibuses

@@ -86,7 +86,7 @@ func TestWrongParametersAreRefused(t *testing.T) {
 		ids[i] = fmt.Sprint(i)
 	}
 	for query, name := range map[string]string{
-		"data=prices": "data", "data=INFO": "data", "lang=fr": "lang", "lang=zh_tw": "lang",
+		"data=prices": "data", "data=INFO": "data",
 		"vehicleTypes=privatecar": "vehicleTypes", "vehicleTypes=privateCar,": "vehicleTypes", "vehicleTypes=,": "vehicleTypes",
 		"carparkIds=a,,b": "carparkIds", "carparkIds=" + strings.Join(ids, ","): "carparkIds",
 		"extent=1,2,3": "extent", "extent=1,2,3,4,5": "extent", "extent=a,b,c,d": "extent", "extent=NaN,0,1,1": "extent",
@@ -113,6 +113,27 @@ func TestWrongParametersAreRefused(t *testing.T) {
 		if w := s.get(path + "?" + query); w.Code != 200 {
 			t.Errorf("%s: %d %s", query, w.Code, w.Body)
 		}
+	}
+}
+
+// The specification: lang is en_US by default, and falls back to zh_TW.
+func TestAnUnknownLanguageIsTraditionalChinese(t *testing.T) {
+	s := newServer(t, standard())
+	const path = "/v1/carpark-info-vacancy?data="
+	for _, data := range []string{"info", "vacancy"} {
+		want, usual := s.get(path+data+"&lang=zh_TW"), s.get(path+data)
+		for _, language := range []string{"fr", "zh_tw", "EN_US", "en", "%20", "0"} {
+			w := s.get(path + data + "&lang=" + language)
+			if w.Code != 200 || w.Body.String() != want.Body.String() {
+				t.Errorf("%s in %s: %d %s", data, language, w.Code, w.Body)
+			}
+			if data == "info" && w.Body.String() == usual.Body.String() {
+				t.Errorf("%s: answered in English", language)
+			}
+		}
+	}
+	if w := s.get(path + "info&lang="); w.Body.String() != s.get(path+"info&lang=en_US").Body.String() {
+		t.Errorf("without a word: %s", w.Body)
 	}
 }
 

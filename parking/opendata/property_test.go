@@ -133,7 +133,7 @@ func TestEveryCombinationOfParameters(t *testing.T) {
 		s := newServer(nopT{}, &sources{sites: w.sites, figures: w.figures})
 		q := url.Values{}
 		data := rapid.SampledFrom([]string{"", "info", "vacancy"}).Draw(t, "data")
-		language := rapid.SampledFrom([]string{"", english, traditional, simplified}).Draw(t, "lang")
+		language := rapid.SampledFrom([]string{"", english, traditional, simplified, "ja"}).Draw(t, "lang")
 		types := drawSubset(t, "vehicleTypes", allTypes)
 		ids := drawSubset(t, "carparkIds", []string{"p0", "p1", "p2", "p3", "p9"})
 		q.Set("data", data)

@@ -54,12 +54,14 @@ func parseRequest(c echo.Context) (*request, error) {
 	default:
 		q.Refuse("data", "is neither info nor vacancy")
 	}
+	// The specification's own fallback: a language that it does not have is
+	// answered in zh_TW, and not refused.
 	switch language := q.Text("lang"); language {
 	case "":
-	case english, traditional, simplified:
+	case english, simplified:
 		r.language = language
 	default:
-		q.Refuse("lang", "is none of en_US, zh_TW, zh_CN")
+		r.language = traditional
 	}
 	if text := q.Text("vehicleTypes"); text != "" {
 		r.kinds, r.filtered = 0, true

@@ -21,8 +21,8 @@ func TestTheDocumentDescribesTheAnswers(t *testing.T) {
 		s := newServer(t, src)
 		for path, media := range map[string]string{
 			"/v1/carpark-info-vacancy": "application/json", "/v1/carpark-info-vacancy?data=vacancy": "application/json",
-			"/v1/carpark-info-vacancy?lang=fr": "application/problem+json",
-			"/v1/open/basic_info_all.json":     "application/json", "/v1/open/vacancy_all.json": "application/json",
+			"/v1/carpark-info-vacancy?lang=fr": "application/json", "/v1/carpark-info-vacancy?data=fr": "application/problem+json",
+			"/v1/open/basic_info_all.json": "application/json", "/v1/open/vacancy_all.json": "application/json",
 			"/v1/carparks.geojson": "application/geo+json", "/v1/open/parking-sites.json": "application/json",
 		} {
 			w := s.get(path)

@@ -32,6 +32,8 @@ import (
 const (
 	maxFile = 1 << 20
 	maxBays = 20_000
+	// mostComeWithin is a day: a bay that is kept longer is a reservation.
+	mostComeWithin = 24 * 60
 )
 
 // maxFaults bounds the faults told of one file.
@@ -176,6 +178,9 @@ func (p *parser) head() {
 	}
 	if f.PromiseSeconds < 0 {
 		p.wrong("/promise_seconds", "is negative")
+	}
+	if f.ComeWithinMinutes < 0 || f.ComeWithinMinutes > mostComeWithin {
+		p.wrong("/come_within_minutes", "is %d; a bay is kept for 1 to %d minutes, or as usual (0)", f.ComeWithinMinutes, mostComeWithin)
 	}
 	if f.ClockStart != parking.AtEntry && f.ClockStart != parking.AtAcceptance {
 		p.wrong("/clock_start", "is %q; write entry or acceptance", f.ClockStart)

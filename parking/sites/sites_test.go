@@ -146,6 +146,8 @@ func TestFaults(t *testing.T) {
 		"no zone":           {func(f map[string]any) { f["zone"] = "Mars/Olympus" }, "/zone"},
 		"no source":         {func(f map[string]any) { f["source"] = "" }, "/source"},
 		"clock":             {func(f map[string]any) { f["clock_start"] = "whenever" }, "/clock_start"},
+		"waits too long":    {func(f map[string]any) { f["come_within_minutes"] = 1441 }, "/come_within_minutes"},
+		"waits never":       {func(f map[string]any) { f["come_within_minutes"] = -1 }, "/come_within_minutes"},
 		"limit as a number": {func(f map[string]any) { f["tag_limit"] = "1.234" }, "/tag_limit"},
 		"bays by hand": {func(f map[string]any) {
 			f["bays"] = []any{map[string]any{"id": "x", "level": "1", "classes": []any{"taxi"}}}

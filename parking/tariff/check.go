@@ -67,6 +67,9 @@ func (c *class) checkTables(at string) []Finding {
 		if len(c.rules.Passes)+len(c.rules.Monthly)+len(c.rules.Unloadings) == 0 {
 			return []Finding{{Error: true, Pointer: at, Text: "has no bands, passes, permits or unloadings: nothing can be rated"}}
 		}
+		if c.passesAlone() {
+			return nil // probe says whether they cover every minute
+		}
 		return []Finding{{Pointer: at + "/bands", Text: "there are none: only what a pass or a permit covers can be rated"}}
 	}
 	used := make([]bool, len(c.bands))
@@ -158,7 +161,7 @@ func (s supposed) Holiday(d Date) (holiday, known bool) {
 // probe rates stays of growing length from many entries. It looks for prices
 // that fall, for caps that never bind, and for stays that cannot be rated.
 func (c *class) probe(at string) []Finding {
-	if len(c.bands) == 0 {
+	if len(c.bands) == 0 && !c.passesAlone() {
 		return nil
 	}
 	w := walker{class: c}
@@ -175,6 +178,7 @@ func (c *class) probe(at string) []Finding {
 	var falls []Stay
 	bound := map[string]bool{}
 	var failed error
+	var gap *NoPriceError
 	for _, day := range []int64{0, 1, 4, 5, 6} {
 		for _, minute := range c.probeMinutes() {
 			entry := w.instant(monday+day, minute)
@@ -184,8 +188,13 @@ func (c *class) probe(at string) []Finding {
 				r, err := b.rate(&s)
 				if err != nil {
 					var none *NoPriceError
-					if !errors.As(err, &none) && failed == nil {
-						failed = err
+					switch {
+					case !errors.As(err, &none):
+						if failed == nil {
+							failed = err
+						}
+					case gap == nil:
+						gap = none
 					}
 					break
 				}
@@ -208,6 +217,9 @@ func (c *class) probe(at string) []Finding {
 	if failed != nil {
 		found = append(found, Finding{Error: true, Pointer: at, Text: "a stay tried cannot be rated: " + failed.Error()})
 	}
+	if gap != nil && len(c.bands) == 0 {
+		found = append(found, Finding{Pointer: at + "/passes", Text: "they leave time without a price, for instance " + gap.At.Format(time.RFC3339)})
+	}
 	if falls != nil && c.options.Passes != "best_price" {
 		found = append(found, Finding{Pointer: at, Example: falls, Text: fmt.Sprintf("staying longer costs less: from %s until %s costs %s, until %s %s",
 			falls[0].Entry.Format(time.RFC3339), falls[0].Exit.Format(time.RFC3339), falls[0].ID, falls[1].Exit.Format(time.RFC3339), falls[1].ID)})
@@ -218,6 +230,12 @@ func (c *class) probe(at string) []Finding {
 		}
 	}
 	return found
+}
+
+// passesAlone tells whether passes that count by themselves are all that a
+// class pays by.
+func (c *class) passesAlone() bool {
+	return len(c.bands) == 0 && len(c.rules.Passes) > 0 && c.options.Passes == "best_price"
 }
 
 // probeLengths are seconds: by quarters to 30 h, then by 6 h to 8 days.

@@ -30,6 +30,9 @@ func TestCheckFinds(t *testing.T) {
 		{"minutes last", "lower order", Rules{Bands: []Band{hourly(60, 1)}, Discounts: []Discount{
 			{Code: "a", By: "flag", Kind: "percent", Percent: 50, Order: 1}, {Code: "b", By: "flag", Kind: "minutes", Minutes: 5, MinutesFrom: "end", Order: 2}}}, nil, true},
 		{"unloadings", "nothing says by which", Rules{Bands: []Band{hourly(60, 1)}, Unloadings: []Unloading{{ID: "a", UnitMinutes: 30}, {ID: "b", UnitMinutes: 60}}}, nil, false},
+		{"passes with a gap", "they leave time without a price, for instance", Rules{PassMode: "best_price", Passes: []Pass{{
+			ID: "a", Type: "day-park", When: when(everyDay, "08:00", "23:00"), ValidUntil: "same-day", Price: 1}}}, nil, false},
+		{"pass mode", "/classes/car/pass_mode", Rules{Bands: []Band{hourly(60, 1)}, PassMode: "cheapest"}, nil, true},
 		{"nothing", "nothing can be rated", Rules{}, nil, true},
 		{"options", "/options/passes", Rules{Bands: []Band{hourly(60, 1)}}, func(x *Tariff) { x.Options.Passes = "" }, true},
 	} {

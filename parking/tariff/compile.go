@@ -106,6 +106,11 @@ func compile(t *Tariff) (*version, error) {
 
 func (v *version) compileClass(name string, r *Rules, p *problems) *class {
 	c := &class{name: name, version: v, rules: r, options: &v.tariff.Options, zone: v.zone}
+	if r.PassMode != "" {
+		own := v.tariff.Options
+		own.Passes = r.PassMode
+		c.options = &own
+	}
 	for i := range r.Bands {
 		c.addBand(&r.Bands[i])
 	}

@@ -144,6 +144,9 @@ func (e *exporter) thresholds(at string, list []Threshold) (out []UsageThreshold
 
 // rest names the rules of which the vocabulary has nothing.
 func (e *exporter) rest(r *Rules) {
+	if r.PassMode != "" {
+		e.lose("/pass_mode", "when a pass counts")
+	}
 	if r.FreeMinutes > 0 {
 		e.lose("/free_minutes", fmt.Sprintf("%d free minutes", r.FreeMinutes))
 	}

@@ -73,6 +73,51 @@ func TestRumseyStreet(t *testing.T) {
 	}
 }
 
+// Motorcycles at Rumsey Street: $20 for the day, 08 to 23, $8 for the night, 23
+// to 08, $280 a month (annex). Worked by hand: one price for each day and night
+// that the stay meets.
+func TestRumseyStreetMotorcycles(t *testing.T) {
+	b := benchBook(t, "rumsey-street")
+	for _, c := range []struct {
+		entry, exit string
+		want        int64
+	}{
+		{"2026-03-02 10:00:00", "2026-03-02 10:00:01", 2000}, // a second by day
+		{"2026-03-02 08:00:00", "2026-03-02 23:00:00", 2000}, // the whole day
+		{"2026-03-02 08:00:00", "2026-03-02 23:00:01", 2800}, // and a second of the night
+		{"2026-03-02 07:59:59", "2026-03-02 08:00:00", 800},  // a second of the night before
+		{"2026-03-02 07:59:59", "2026-03-02 12:00:00", 2800}, // 8 + 20
+		{"2026-03-02 23:00:00", "2026-03-03 08:00:00", 800},  // the whole night
+		{"2026-03-03 02:00:00", "2026-03-03 05:00:00", 800},  // begun after midnight
+		{"2026-03-02 18:00:00", "2026-03-03 09:00:00", 2000 + 800 + 2000},
+		{"2026-03-08 10:00:00", "2026-03-08 22:00:00", 2000},              // a Sunday as any day
+		{"2026-02-17 10:00:00", "2026-02-18 10:00:00", 2000 + 800 + 2000}, // holidays too
+		{"2026-03-02 10:00:00", "2026-03-05 10:00:00", 4*2000 + 3*800},    // four days, three nights
+		{"2026-03-02 10:00:00", "2026-03-02 10:00:00", 0},
+	} {
+		costs(t, b, Stay{Class: "motorcycle", Entry: hk(c.entry), Exit: hk(c.exit)}, c.want)
+	}
+	// One that was bought already counts once.
+	costs(t, b, Stay{Class: "motorcycle", Entry: hk("2026-03-02 10:00"), Exit: hk("2026-03-02 12:00"), Passes: []BoughtPass{{ID: "motorcycle-day"}}}, 2000)
+	costs(t, b, Stay{Class: "motorcycle", Entry: hk("2026-03-02 10:00"), Exit: hk("2026-03-09 12:00"), Permit: "motorcycle-monthly"}, 0)
+	m, err := b.Permit(PermitRequest{Class: "motorcycle", ID: "motorcycle-monthly", From: Date{2026, 3, 1}})
+	if err != nil || m.TotalCents != 28000 {
+		t.Errorf("a month costs %d (%v)", m.TotalCents, err)
+	}
+	// A car's passes are bought, whatever the motorcycles' do, and its night
+	// pass holds from Monday to Saturday: one bought on a Sunday begins on Monday.
+	costs(t, b, Stay{Class: "private_car", Entry: hk("2026-03-02 08:00"), Exit: hk("2026-03-02 19:00")}, 11*2000)
+	costs(t, b, Stay{Class: "private_car", Entry: hk("2026-03-08 20:00"), Exit: hk("2026-03-08 21:00"), Passes: []BoughtPass{{ID: "night-pass"}}}, 2000+5000)
+	x, err := Sample("rumsey-street")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, lost, err := x.Published("motorcycle", "en_US")
+	if err != nil || len(p.HourlyCharges) != 0 || len(p.DayNightParks) != 2 || len(p.MonthlyCharges) != 1 || len(lost) != 1 {
+		t.Errorf("published %+v, lost %v, %v", p, lost, err)
+	}
+}
+
 func TestShaTinTownHall(t *testing.T) {
 	priceSample(t, "sha-tin-town-hall", []sampleStay{
 		{"2026-03-02 09:00:00", "2026-03-02 09:30:00", 700, "", ""},

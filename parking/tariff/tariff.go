@@ -132,15 +132,18 @@ type Rules struct {
 	Bands        []Band        `json:"bands,omitempty"`
 	Caps         []Cap         `json:"caps,omitempty"`
 	Passes       []Pass        `json:"passes,omitempty"`
-	Monthly      []Monthly     `json:"monthly,omitempty"`
-	Unloadings   []Unloading   `json:"unloadings,omitempty"`
-	Privileges   []Privilege   `json:"privileges,omitempty"`
-	Overnight    []Overnight   `json:"overnight,omitempty"`
-	Discounts    []Discount    `json:"discounts,omitempty"`
-	EV           *EV           `json:"ev,omitempty"`
-	LostTicket   *Fee          `json:"lost_ticket,omitempty"`
-	Reservation  *Fee          `json:"reservation,omitempty"`
-	NoShow       *Fee          `json:"no_show,omitempty"`
+	// PassMode is Options.Passes for this class alone, where it is stated: a
+	// class that has passes and no other prices pays by "best_price".
+	PassMode    string      `json:"pass_mode,omitempty"`
+	Monthly     []Monthly   `json:"monthly,omitempty"`
+	Unloadings  []Unloading `json:"unloadings,omitempty"`
+	Privileges  []Privilege `json:"privileges,omitempty"`
+	Overnight   []Overnight `json:"overnight,omitempty"`
+	Discounts   []Discount  `json:"discounts,omitempty"`
+	EV          *EV         `json:"ev,omitempty"`
+	LostTicket  *Fee        `json:"lost_ticket,omitempty"`
+	Reservation *Fee        `json:"reservation,omitempty"`
+	NoShow      *Fee        `json:"no_show,omitempty"`
 }
 
 // When says on which days and from when to when something holds. A day

@@ -184,6 +184,10 @@ func validateRules(p *problems, at string, r *Rules, o Options, events map[strin
 	}
 	bound(p, at+"/bands", perEntry, maxPerEntry)
 	validateCaps(p, at, r.Caps, bands)
+	if r.PassMode != "" {
+		oneOf(p, at+"/pass_mode", r.PassMode, "bought", "best_price", "automatic")
+		o.Passes = r.PassMode
+	}
 	for i := range r.Passes {
 		here := fmt.Sprintf("%s/passes/%d", at, i)
 		unique(p, here+"/id", r.Passes[i].ID, ids["passes"])
