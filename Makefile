@@ -54,6 +54,17 @@ test-browser: ## run the tests that drive a real Chromium
 	if ! command -v chromium >/dev/null; then echo "chromium is missing: apt-get install chromium" >&2; exit 1; fi; \
 	$(GO) test -count=1 -tags browser -p 1 $$packages
 
+# Pinned: hkqr-fps reads Hong Kong's common QR code, emvqr any EMV one; jsqr and
+# pngjs read the picture.
+DECODERS := hkqr-fps@1.1.1 emvqr@0.0.5 jsqr@1.4.0 pngjs@7.0.0
+
+.PHONY: test-decoder
+test-decoder: ## read our payment QR codes with public decoders (needs node and npm; installs them in a scratch folder)
+	@if ! command -v npm >/dev/null; then echo "npm is missing: apt-get install nodejs npm" >&2; exit 1; fi; \
+	scratch=$$(mktemp -d); trap 'rm -rf "$$scratch"' EXIT; \
+	npm install --silent --no-audit --no-fund --ignore-scripts --prefix "$$scratch" $(DECODERS); \
+	FREEFLOW_DECODERS="$$scratch" $(GO) test -count=1 -tags decoder ./billing/fps
+
 .PHONY: bench
 bench: ## run the benchmarks (BENCH=pattern to choose)
 	$(GO) test -run '^$$' -bench '$(or $(BENCH),.)' -benchmem ./...
