@@ -15,11 +15,13 @@ import (
 const mostTries = 1000
 
 // Allocate gives the vehicle the best bay that is free: at once, and if another
-// wins that bay, the next best. Errors: *LimitError, *NoBayError, ErrBusy (all
-// three: nothing was done), parking.ErrNotFound (car park or reservation),
+// wins that bay, the next best. A vehicle that has a bay here which it has not
+// come to is given that one again; one at another car park is released for the
+// new one. Errors: *LimitError, *NoBayError, *InsideError, ErrBusy (all four:
+// nothing was done), parking.ErrNotFound (car park or reservation),
 // parking.ErrConflict (the reservation cannot be answered now),
 // parking.ErrInvalid, parking.ErrKeyReused, parking.ErrKeyBusy. With the first
-// two, Result.Answer is what was kept if r.Refuse had it kept. After any other
+// three, Result.Answer is what was kept if r.Refuse had it kept. After any other
 // error the outcome is unknown, and the same request with its Once finds out.
 func (a *Attendant) Allocate(ctx context.Context, r AllocateRequest, keep Keep[Given]) (Result[Given], error) {
 	began := a.clock.Now()
@@ -32,11 +34,14 @@ func (a *Attendant) Allocate(ctx context.Context, r AllocateRequest, keep Keep[G
 func label(r Result[Given], err error) string {
 	var limit *LimitError
 	var full *NoBayError
+	var in *InsideError
 	switch {
 	case errors.As(err, &limit):
 		return "limit"
 	case errors.As(err, &full):
 		return "no-bay"
+	case errors.As(err, &in):
+		return "inside"
 	case errors.Is(err, ErrBusy):
 		return "busy"
 	case err != nil:
@@ -60,6 +65,9 @@ func (a *Attendant) allocate(ctx context.Context, r AllocateRequest, keep Keep[G
 	if r.Reservation != "" {
 		held, err := a.reservation(ctx, r, &w)
 		if err != nil {
+			if result, has := a.stillThere(ctx, s, r, keep); held.State == parking.CheckedIn && has {
+				return result, nil
+			}
 			return a.known(ctx, s, keep, err, nil)
 		}
 		if now := a.clock.Now(); held.End.After(now) && w.stay == 0 {
@@ -82,11 +90,20 @@ func (a *Attendant) allocate(ctx context.Context, r AllocateRequest, keep Keep[G
 			}
 			clear(lost)
 			if c, ok = s.choose(w, lost, true, a.clock.Now()); !ok {
+				if result, has := a.stillThere(ctx, s, r, keep); has {
+					return result, nil
+				}
+				if freed, err := a.expect(ctx, s); err == nil && freed > 0 {
+					continue // one that nobody came to
+				}
 				return a.known(ctx, s, keep, &NoBayError{CarPark: r.CarPark, At: a.clock.Now()}, r.Refuse)
 			}
 		}
 		result, err := a.claim(ctx, s, r, c, keep)
 		s.release(c.index)
+		if in := (*InsideError)(nil); errors.As(err, &in) {
+			return a.refuseInside(ctx, s, r, keep, in)
+		}
 		if errors.Is(err, parking.ErrBayTaken) {
 			a.metrics.Conflicts.Inc()
 			lost[c.index] = true
@@ -135,7 +152,8 @@ func (a *Attendant) known(ctx context.Context, s *site, keep Keep[Given], refusa
 	}
 }
 
-// claim tries for one bay. parking.ErrBayTaken: another has it.
+// claim tries for one bay. parking.ErrBayTaken: another has it. *InsideError: the
+// vehicle is inside.
 func (a *Attendant) claim(ctx context.Context, s *site, r AllocateRequest, c choice, keep Keep[Given]) (Result[Given], error) {
 	now := a.now()
 	g := Given{Allocation: parking.Allocation{ID: newID(), CarPark: s.def.ID, Bay: c.bay.ID, Machine: c.bay.Machine, Vehicle: r.Vehicle,
@@ -143,9 +161,10 @@ func (a *Attendant) claim(ctx context.Context, s *site, r AllocateRequest, c cho
 		Reservation: r.Reservation, Stay: r.Stay, Why: c.why, Next: c.next,
 		ReadySeconds: int((c.ready + time.Second - 1) / time.Second), By: r.By},
 		Level: c.bay.Level, AlreadyInside: s.inside(r.Vehicle)}
+	g.ComeBy = s.comeBy(g.Allocation, now)
 	order := storeOrder(g.Allocation)
 	if r.Reservation != "" {
-		return a.checkIn(ctx, s, g, order, keep)
+		return a.together(ctx, s, g, order, keep)
 	}
 	out, err := submit(ctx, a, a.claims, parking.Claim{Allocation: g.Allocation, Command: order, Once: keep.Once, Answer: keep.Answer(g)}, keep.Once)
 	switch {
@@ -153,6 +172,8 @@ func (a *Attendant) claim(ctx context.Context, s *site, r AllocateRequest, c cho
 		return Result[Given]{}, err
 	case out.Answer.Replayed:
 		return Result[Given]{Answer: out.Answer}, nil
+	case errors.Is(out.Err, parking.ErrHasBay):
+		return a.together(ctx, s, g, order, keep)
 	case out.Err != nil:
 		return Result[Given]{}, out.Err
 	}
@@ -174,36 +195,6 @@ func storeOrder(x parking.Allocation) *parking.Command {
 	return &parking.Command{ID: newID(), CarPark: x.CarPark, Machine: x.Machine, Kind: parking.Store, Allocation: x.ID, Bay: x.Bay,
 		State: parking.Queued, Revision: 1, Attempt: 1, CreatedAt: x.AssignedAt,
 		DueAt: x.AssignedAt.Add(time.Duration(x.ReadySeconds) * time.Second)}
-}
-
-// checkIn is claim for a driver with a reservation: bay and reservation change
-// together.
-func (a *Attendant) checkIn(ctx context.Context, s *site, g Given, order *parking.Command, keep Keep[Given]) (Result[Given], error) {
-	result, err := run(ctx, a, s, keep, func(w *work) (Given, error) {
-		held, err := w.tx.Reservation(w.ctx, g.Reservation)
-		if err != nil {
-			return g, fmt.Errorf("reading reservation %s: %w", g.Reservation, err)
-		}
-		next, err := reserve.Step(held, parking.CheckedIn, w.now)
-		if err != nil {
-			return g, err
-		}
-		next.Allocation = g.ID
-		if err := w.tx.PutReservation(w.ctx, next); err != nil {
-			return g, fmt.Errorf("answering reservation %s: %w", next.ID, err)
-		}
-		if err := w.add(g.Allocation); err != nil {
-			return g, err
-		}
-		if order != nil {
-			return g, w.order(*order)
-		}
-		return g, nil
-	})
-	if err == nil && !result.Answer.Replayed {
-		a.warn(ctx, s, g)
-	}
-	return result, err
 }
 
 // reservation reads the reservation that the driver answers, for its pool.
@@ -239,7 +230,7 @@ const checkInEarly = 30 * time.Minute
 // read wrongly, or used twice. The driver is not kept waiting for it, nor failed
 // by it.
 func (a *Attendant) warn(ctx context.Context, s *site, g Given) {
-	if !g.AlreadyInside {
+	if !g.AlreadyInside || g.Same {
 		return
 	}
 	wctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.settings.CommitTimeout)

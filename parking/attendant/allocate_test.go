@@ -34,8 +34,8 @@ func TestAllocateGivesEveryBayAndThenNone(t *testing.T) {
 
 func TestLimitsComeFirst(t *testing.T) {
 	w := newWorld(t, racks(1))
-	for range 13 {
-		w.give("racks", 1)
+	for i := range 13 {
+		w.give("racks", 100+i)
 	}
 	// Full, and yet what is said is that this one may never enter.
 	tall := car(2)
@@ -76,6 +76,7 @@ func TestRepetitionsAreAnsweredAlike(t *testing.T) {
 		t.Fatalf("%+v, %v", again, err)
 	}
 	var full *NoBayError
+	request.Vehicle = car(2)
 	refused, err := w.Allocate(ctx, request, keep("b"))
 	if !errors.As(err, &full) || refused.Answer.Status != 409 {
 		t.Fatalf("%+v, %v", refused, err)
@@ -93,6 +94,7 @@ func TestRepetitionsAreAnsweredAlike(t *testing.T) {
 	if got, err := w.Allocate(ctx, request, keep("c")); err != nil || got.Answer.Status != 201 {
 		t.Fatalf("%+v, %v", got, err)
 	}
+	request.Vehicle = car(3)
 	if _, err := w.Allocate(ctx, request, keep("d")); !errors.As(err, &full) {
 		t.Fatal(err)
 	}
@@ -100,19 +102,6 @@ func TestRepetitionsAreAnsweredAlike(t *testing.T) {
 	other.Once.Fingerprint[0] = 2
 	if _, err := w.Allocate(ctx, request, other); !errors.Is(err, parking.ErrKeyReused) {
 		t.Fatalf("another request under the same key: %v", err)
-	}
-}
-
-func TestAlreadyInsideIsAnAlarmAndABay(t *testing.T) {
-	w := newWorld(t, plain(3))
-	if g := w.give("plain", 1); g.AlreadyInside {
-		t.Fatal("the first is not inside yet")
-	}
-	if g := w.give("plain", 1); !g.AlreadyInside || g.Bay == "" {
-		t.Fatalf("%+v", g)
-	}
-	if got := w.alarms("plain"); got["already-inside"] != 1 {
-		t.Fatalf("alarms: %v", got)
 	}
 }
 
@@ -166,8 +155,8 @@ func TestStaff(t *testing.T) {
 	if _, err := w.Assign(ctx, AssignRequest{CarPark: "plain", Bay: "1-002", Vehicle: tall, By: "wong", Reason: "asked"}, Keep[Given]{}); !errors.As(err, &limit) {
 		t.Fatalf("a hard limit: %v", err)
 	}
-	for _, soft := range []string{"1-004", "1-008"} { // the pool's, the accessible one
-		if _, err := w.Assign(ctx, AssignRequest{CarPark: "plain", Bay: soft, Vehicle: car(3), By: "wong", Reason: "goodwill"}, Keep[Given]{}); err != nil {
+	for i, soft := range []string{"1-004", "1-008"} { // the pool's, the accessible one
+		if _, err := w.Assign(ctx, AssignRequest{CarPark: "plain", Bay: soft, Vehicle: car(20 + i), By: "wong", Reason: "goodwill"}, Keep[Given]{}); err != nil {
 			t.Fatalf("bay %s: %v", soft, err)
 		}
 	}

@@ -144,10 +144,16 @@ func New(p Parts) (*Attendant, error) {
 	return a, nil
 }
 
+// mostComeWithin bounds how long a bay is kept, in minutes.
+const mostComeWithin = 24 * 60
+
 // SetCarPark makes a definition, new or changed, the one in force in this
 // process. It fails on one that is not sound and then changes nothing.
 func (a *Attendant) SetCarPark(cp *parking.CarPark) error {
 	s, err := newSite(cp)
+	if err == nil && (cp.ComeWithinMinutes < 0 || cp.ComeWithinMinutes > mostComeWithin) {
+		err = fmt.Errorf("%w: come_within_minutes is %d and must be 0 (the usual) to %d", parking.ErrInvalid, cp.ComeWithinMinutes, mostComeWithin)
+	}
 	if err != nil {
 		return fmt.Errorf("taking up car park %q: %w", cp.ID, err)
 	}

@@ -251,6 +251,10 @@ func (a *Attendant) Assign(ctx context.Context, r AssignRequest, keep Keep[Given
 			State: parking.Assigned, Revision: 1, AssignedAt: w.now, ExpectedStayMinutes: r.ExpectedStayMinutes, Stay: r.Stay,
 			Why: "chosen by staff: " + r.Reason, ReadySeconds: s.seconds(index, w.now), By: r.By, Reason: r.Reason},
 			Level: bay.Level, AlreadyInside: s.inside(r.Vehicle)}
+		g.ComeBy = s.comeBy(g.Allocation, w.now)
+		if err := a.override(w, &g); err != nil {
+			return g, err
+		}
 		if err := w.add(g.Allocation); err != nil {
 			return g, err
 		}
@@ -344,6 +348,9 @@ func (a *Attendant) move(ctx context.Context, s *site, id string, c choice, by, 
 		x, err = w.change(x, x.State, func(x *parking.Allocation) {
 			x.Bay, x.Machine, x.Why, x.Next = c.bay.ID, c.bay.Machine, c.why, c.next
 			x.ReadySeconds, x.By, x.Reason = int((c.ready+time.Second-1)/time.Second), by, reason
+			if !x.ComeBy.IsZero() {
+				x.ComeBy = s.comeBy(*x, w.now)
+			}
 		})
 		if err != nil {
 			return Given{}, err

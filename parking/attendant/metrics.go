@@ -6,7 +6,7 @@ import (
 
 // Metrics are the attendant's figures. Safe for concurrent use.
 type Metrics struct {
-	// Allocations by result: "given", "replayed", "no-bay", "limit", "busy", "error".
+	// Allocations by result: "given", "replayed", "no-bay", "limit", "inside", "busy", "error".
 	Allocations *prometheus.CounterVec
 	// Conflicts are claims that another won; each was tried again elsewhere.
 	Conflicts prometheus.Counter
@@ -18,6 +18,8 @@ type Metrics struct {
 	Alarms *prometheus.CounterVec
 	// Swept counts reservations written down as lapsed.
 	Swept prometheus.Counter
+	// NotCome counts bays that were freed because their vehicles did not come.
+	NotCome prometheus.Counter
 	// Batch is how many claims a transaction had, BatchSeconds how long it
 	// took, AllocateSeconds a whole request.
 	Batch, BatchSeconds, AllocateSeconds prometheus.Histogram
@@ -47,6 +49,7 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		Commands:    vec("machine_commands_total", "Orders to machines, by kind and the state they went to.", "kind", "state"),
 		Alarms:      vec("alarms_total", "Alarms raised, by kind; one that stands may be raised again.", "kind"),
 		Swept:       counter("reservations_lapsed_total", "Reservations written down as expired or as no-shows."),
+		NotCome:     counter("bays_not_come_total", "Bays freed because the vehicle that they were given to did not come in time."),
 		Batch: histogram("claim_batch_size", "Claims in one transaction.",
 			prometheus.ExponentialBuckets(1, 2, 10)),
 		BatchSeconds: histogram("claim_batch_duration_seconds", "Time of one transaction of claims.",
@@ -59,7 +62,7 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 			Help: "Time from the promise to the car at the gate; 0 where the promise was kept.", Buckets: waits}, []string{"car_park"}),
 	}
 	if r != nil {
-		r.MustRegister(m.Allocations, m.Conflicts, m.Reports, m.Commands, m.Alarms, m.Swept,
+		r.MustRegister(m.Allocations, m.Conflicts, m.Reports, m.Commands, m.Alarms, m.Swept, m.NotCome,
 			m.Batch, m.BatchSeconds, m.AllocateSeconds, m.WaitSeconds, m.LateSeconds)
 	}
 	return m

@@ -57,14 +57,18 @@ func (a *Attendant) nudge(s *site) {
 	}
 }
 
-// sweepOnce writes down what has lapsed and tells people what waits for them.
-// None of it decides anything: a reservation that has lapsed does not count
-// whether that is written down or not.
+// sweepOnce writes down what has lapsed, frees bays whose vehicles did not come,
+// and tells people what waits for them. A reservation that has lapsed does not
+// count whether that is written down or not; a bay is free only once its row
+// says so.
 func (a *Attendant) sweepOnce(ctx context.Context) {
 	if err := a.sweepReservations(ctx); err != nil && ctx.Err() == nil {
 		a.log.ErrorContext(ctx, "writing down lapsed reservations", slog.Any("error", err))
 	}
 	for _, s := range a.all() {
+		if _, err := a.expect(ctx, s); err != nil && ctx.Err() == nil {
+			a.log.ErrorContext(ctx, "waiting for vehicles", slog.String("car_park", s.def.ID), slog.Any("error", err))
+		}
 		if err := a.watch(ctx, s); err != nil && ctx.Err() == nil {
 			a.log.ErrorContext(ctx, "watching a car park", slog.String("car_park", s.def.ID), slog.Any("error", err))
 		}

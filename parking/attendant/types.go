@@ -47,6 +47,22 @@ func (e *NoBayError) Error() string {
 	return fmt.Sprintf("no bay of %s that fits this vehicle is free", e.CarPark)
 }
 
+// InsideError says that the vehicle, by its plate or tag, has a bay already and
+// is in it, or may be. The plate may be read wrongly, or used twice: an alarm is
+// raised, and staff can give the driver a bay all the same (Assign).
+type InsideError struct {
+	// Allocation is the one that it has, at CarPark.
+	Allocation, CarPark string
+}
+
+// Error says so, without marks of the vehicle.
+func (e *InsideError) Error() string {
+	return fmt.Sprintf("the vehicle has a bay at %s already, by allocation %s", e.CarPark, e.Allocation)
+}
+
+// Unwrap is parking.ErrHasBay.
+func (e *InsideError) Unwrap() error { return parking.ErrHasBay }
+
 // Keep and Result are how every request that changes something is made and
 // answered.
 type (
@@ -69,8 +85,8 @@ type AllocateRequest struct {
 	Stay string
 	// By is the person or lane that asks, for the record.
 	By string
-	// Refuse makes the answer to be kept under Keep.Once for a *LimitError or
-	// *NoBayError; false: it is not kept, and a repetition tries anew. May be
+	// Refuse makes the answer to be kept under Keep.Once for a *LimitError,
+	// *NoBayError or *InsideError; false: it is not kept, and a repetition tries anew. May be
 	// nil: nothing is kept.
 	Refuse func(error) (parking.Answer, bool)
 }
@@ -81,9 +97,12 @@ type Given struct {
 	// Level is the bay's level.
 	Level string
 	// AlreadyInside says that the plate or tag had a bay already, as far as this
-	// process knew; the driver has this one all the same. An alarm is raised if
-	// the store says so too.
+	// process knew, and that the driver has this one all the same: staff gave it,
+	// or the two share only a tag. An alarm is raised if the store says so too.
 	AlreadyInside bool
+	// Same says that this is the bay that the vehicle was given before, by
+	// another request: it has not come to it yet.
+	Same bool
 }
 
 // EndRequest ends an allocation.

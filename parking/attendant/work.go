@@ -114,7 +114,7 @@ func (w *work) unknown(x parking.Allocation, detail string) (parking.Allocation,
 		var err error
 		x, err = w.change(x, parking.Unknown, func(x *parking.Allocation) {
 			x.By, x.Reason = byMachine, detail
-			x.PromisedAt = time.Time{}
+			x.PromisedAt, x.ComeBy = time.Time{}, time.Time{} // people decide
 		})
 		if err != nil {
 			return x, err
@@ -196,7 +196,12 @@ func (w *work) alarm(kind, subject, detail string) error {
 
 // clear ends an alarm if it stands.
 func (w *work) clear(kind, subject, by, note string) error {
-	err := w.tx.Clear(w.ctx, w.s.def.ID+"/"+kind+"/"+subject, by, note, w.now)
+	return w.clearAt(w.s.def.ID, kind, subject, by, note)
+}
+
+// clearAt is clear for an alarm of any car park.
+func (w *work) clearAt(carPark, kind, subject, by, note string) error {
+	err := w.tx.Clear(w.ctx, carPark+"/"+kind+"/"+subject, by, note, w.now)
 	if err != nil && !errors.Is(err, parking.ErrNotFound) {
 		return fmt.Errorf("clearing alarm %s of %s: %w", kind, subject, err)
 	}
