@@ -13,6 +13,7 @@ import (
 	"freeflow/parking"
 	"freeflow/parking/attendant"
 	"freeflow/parking/cashier"
+	"freeflow/parking/finder"
 	"freeflow/parking/opendata"
 	parkoperator "freeflow/parking/operator"
 )
@@ -26,6 +27,7 @@ type parkingParts struct {
 	cashier   *cashier.Cashier
 	clerk     *cashier.Clerk
 	follower  *cashier.Follower
+	finder    *finder.Finder
 	api       *parkoperator.API
 	feed      *opendata.Feed
 }
@@ -58,8 +60,15 @@ func (s *system) newParking() (*parkingParts, error) {
 	if err != nil {
 		return nil, err
 	}
+	p.finder, err = finder.New(finder.Parts{
+		Keeping: store, Attendant: p.attendant, Prices: p.cashier, Sites: sites, Clock: s.env.Clock, Log: s.log,
+		Settings: finder.Settings{Round: s.flags.cityRound},
+	})
+	if err != nil {
+		return nil, err
+	}
 	p.api, err = parkoperator.New(parkoperator.Parts{
-		Attendant: p.attendant, Cashier: p.cashier, Keeping: store, Sites: sites, Clock: s.env.Clock, Log: s.log,
+		Attendant: p.attendant, Cashier: p.cashier, Keeping: store, Sites: sites, Finder: p.finder, Clock: s.env.Clock, Log: s.log,
 	})
 	if err != nil {
 		return nil, err
@@ -75,7 +84,7 @@ func (s *system) newParking() (*parkingParts, error) {
 // startParking starts what goes on in the background.
 func (s *system) startParking(ctx context.Context) {
 	p := s.parking
-	for _, run := range []func(context.Context) error{p.attendant.Run, p.clerk.Run, p.follower.Run} {
+	for _, run := range []func(context.Context) error{p.attendant.Run, p.clerk.Run, p.follower.Run, p.finder.Run} {
 		s.group.Go(func() error {
 			if err := run(ctx); ctx.Err() == nil {
 				return err

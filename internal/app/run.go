@@ -42,6 +42,7 @@ type runFlags struct {
 	session, keepReads                    time.Duration
 	parkingTariffs                        string
 	noSamples                             bool
+	cityRound                             time.Duration
 }
 
 func newRunCommand(env Env) *cobra.Command {
@@ -84,6 +85,7 @@ PostgreSQL; several processes may then share the work, each with its --target.`,
 	flags.DurationVar(&f.keepReads, "keep-reads", 35*24*time.Hour, "how long the reads behind the passes are kept as evidence")
 	flags.StringVar(&f.parkingTariffs, "parking-tariffs", "", "folder of parking tariffs (*.json) beside the sample ones")
 	flags.BoolVar(&f.noSamples, "no-sample-carparks", false, "do not set up the sample car parks where there are none")
+	flags.DurationVar(&f.cityRound, "city-round", 5*time.Second, "how long drivers who look for a space are collected before they are decided on together")
 	flags.StringVar(&f.logFormat, "log-format", "text", "text or json")
 	flags.StringVar(&f.logLevel, "log-level", "info", "debug, info, warn or error")
 	return cmd
@@ -103,6 +105,9 @@ func (f *runFlags) check() error {
 	}
 	if f.session < time.Second || f.session > 5*time.Minute {
 		return usagef("--session-timeout is %s; it must be 1s to 5m", f.session)
+	}
+	if f.cityRound < 100*time.Millisecond || f.cityRound > time.Minute {
+		return usagef("--city-round is %s; it must be 100ms to 1m", f.cityRound)
 	}
 	if f.keepReads < time.Hour {
 		return usagef("--keep-reads is %s; it must be at least 1h", f.keepReads)

@@ -3,6 +3,7 @@ package operator
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -180,10 +181,21 @@ func (a *API) postAllocation(c echo.Context) error {
 		}, keep)
 		return respond(c, a, key, result, err, then)
 	}
-	result, err := a.Attendant.Allocate(c.Request().Context(), attendant.AllocateRequest{
+	wanted := attendant.AllocateRequest{
 		CarPark: site.ID, Vehicle: vehicle, ExpectedStayMinutes: body.ExpectedStayMinutes,
 		Reservation: body.Reservation, Pool: body.Pool, Stay: body.Stay, By: named(c, body.By), Refuse: refusal,
-	}, keep)
+	}
+	if body.Reservation == "" && body.Pool == "" {
+		// The place that is held for a driver under way is his by his plate.
+		if wanted.Reservation, err = a.Finder.ReservationOf(c.Request().Context(), site.ID, vehicle.Plate); err != nil {
+			return problem(err)
+		}
+	}
+	result, err := a.Attendant.Allocate(c.Request().Context(), wanted, keep)
+	if wanted.Reservation != body.Reservation && errors.Is(err, parking.ErrConflict) {
+		wanted.Reservation = "" // it ended meanwhile
+		result, err = a.Attendant.Allocate(c.Request().Context(), wanted, keep)
+	}
 	if body.Reservation != "" && isNotFound(err) {
 		return web.BadField("/reservation", "there is no such reservation")
 	}

@@ -15,6 +15,7 @@ import (
 	"freeflow/internal/web"
 	"freeflow/parking"
 	"freeflow/parking/attendant"
+	"freeflow/parking/finder"
 )
 
 // once reads the request's Idempotency-Key. It comes before the body is
@@ -140,6 +141,8 @@ func problem(err error) error {
 		p := web.NewProblem(http.StatusConflict, "pool-exhausted", "The pool has no place left over this time",
 			"choose another time or car park")
 		return p.With("promised", full.Peak).With("limit", full.Limit)
+	case errors.Is(err, finder.ErrFull):
+		return web.Busy("too many drivers are looking for a space")
 	case errors.Is(err, attendant.ErrBusy):
 		return web.Busy("too many requests are waiting")
 	case errors.Is(err, attendant.ErrInventoryFirst):
@@ -152,7 +155,7 @@ func problem(err error) error {
 	case errors.Is(err, parking.ErrBayTaken):
 		return web.NewProblem(http.StatusConflict, "bay-taken", "The bay is taken", "choose another bay, or end what holds this one first")
 	case errors.Is(err, parking.ErrNotFound):
-		return web.NotFound(clean(err))
+		return web.NotFound(missing(err))
 	case errors.Is(err, parking.ErrStale):
 		// No POST has a precondition: 412 would speak of one.
 		return web.NewProblem(http.StatusConflict, "changed", "Changed since it was read", "others changed it at the same time; try again")
@@ -184,6 +187,24 @@ func clean(err error) string {
 		text = strings.ToValidUTF8(text[:mostDetail], "")
 	}
 	return text
+}
+
+// missing says what there is not, in a sentence.
+func missing(err error) string {
+	var known *parking.NotFoundError
+	if errors.As(err, &known) {
+		return known.Error()
+	}
+	// What was being done when it was missed is nobody's affair outside: of
+	// "reading allocation x: allocation x: not found" the last part names it.
+	text := clean(err)
+	if i := strings.LastIndex(text, ": "); i >= 0 {
+		text = text[i+2:]
+	}
+	if strings.HasPrefix(text, "there is no ") {
+		return text
+	}
+	return "there is no " + text
 }
 
 // ofList is the problem of a list whose car park is there: what was not found

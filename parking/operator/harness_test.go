@@ -24,6 +24,7 @@ import (
 	"freeflow/parking"
 	"freeflow/parking/attendant"
 	"freeflow/parking/cashier"
+	"freeflow/parking/finder"
 	"freeflow/parking/sites"
 	"freeflow/parking/store"
 	"freeflow/parking/tariff"
@@ -122,6 +123,7 @@ type tester struct {
 	clock         *clock.Fixed
 	store         *store.Store
 	sites         *testSites
+	finder        *finder.Finder
 	keys          atomic.Int64
 	logs          *logs
 }
@@ -192,7 +194,11 @@ func newTester(t testing.TB) *tester {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.api, err = New(Parts{Attendant: at, Cashier: till, Keeping: s.store, Sites: s.sites, Clock: s.clock, Log: log})
+	s.finder, err = finder.New(finder.Parts{Keeping: s.store, Attendant: at, Prices: till, Sites: s.sites, Clock: s.clock, Log: log})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.api, err = New(Parts{Attendant: at, Cashier: till, Keeping: s.store, Sites: s.sites, Finder: s.finder, Clock: s.clock, Log: log})
 	if err != nil {
 		t.Fatal(err)
 	}

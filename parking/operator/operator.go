@@ -31,6 +31,7 @@ import (
 	"freeflow/parking"
 	"freeflow/parking/attendant"
 	"freeflow/parking/cashier"
+	"freeflow/parking/finder"
 )
 
 // Bounds of what an answer has and of what it may cost.
@@ -67,6 +68,7 @@ type Parts struct {
 	Cashier   *cashier.Cashier
 	Keeping   parking.Keeping
 	Sites     Sites
+	Finder    *finder.Finder
 	Clock     clock.Clock
 	Log       *slog.Logger
 }
@@ -75,16 +77,17 @@ type Parts struct {
 type API struct {
 	Parts
 	asks, writes *web.Throttle
-	holders      *holders
+	// holders have reservations, seekers requests for a space.
+	holders, seekers *holders
 }
 
 // New returns an API made of the parts.
 func New(p Parts) (*API, error) {
-	if p.Attendant == nil || p.Cashier == nil || p.Keeping == nil || p.Sites == nil || p.Clock == nil || p.Log == nil {
+	if p.Attendant == nil || p.Cashier == nil || p.Keeping == nil || p.Sites == nil || p.Finder == nil || p.Clock == nil || p.Log == nil {
 		return nil, errors.New("car park operators' API: every part is needed")
 	}
 	return &API{
-		Parts: p, holders: newHolders(),
+		Parts: p, holders: newHolders(), seekers: newHolders(),
 		asks: web.NewThrottle(p.Clock, asksAtOnce, askEvery), writes: web.NewThrottle(p.Clock, writesAtOnce, writeEvery),
 	}, nil
 }
@@ -101,9 +104,19 @@ var openAPIPublic []byte
 // OpenAPIPublic is the description of the routes that motorists may use.
 func OpenAPIPublic() []byte { return openAPIPublic }
 
+// routes is a group whose GET answers HEAD too (RFC 9110, 9.3.2): the server
+// leaves the body out.
+type routes struct{ *echo.Group }
+
+// GET adds the route for GET and HEAD.
+func (g routes) GET(path string, h echo.HandlerFunc, m ...echo.MiddlewareFunc) *echo.Route {
+	g.HEAD(path, h, m...)
+	return g.Group.GET(path, h, m...)
+}
+
 // Routes adds the operators' routes, each behind the key.
 func (a *API) Routes(e *echo.Echo, key echo.MiddlewareFunc) {
-	g := e.Group("/v1", key, asStaff, parameters, web.Deadline(usualTime))
+	g := routes{e.Group("/v1", key, asStaff, parameters, web.Deadline(usualTime))}
 	g.GET("/carparks", a.getCarParks)
 	g.GET("/carparks/:id", a.getCarPark)
 	g.PUT("/carparks/:id", a.putCarPark, web.LimitBody(maxSite))
@@ -135,6 +148,9 @@ func (a *API) Routes(e *echo.Echo, key echo.MiddlewareFunc) {
 	g.GET("/carparks/:id/reservations", a.getReservations)
 	a.quoteRoutes(g)
 	g.GET("/carparks/:id/due", a.getDue)
+	a.spaceRoutes(g)
+	g.GET("/carparks/:id/space-requests", a.getSpaceRequests)
+	g.GET("/space-rounds", a.getSpaceRounds)
 
 	g.POST("/carparks/:id/lane-events", a.postLaneEvents)
 	g.GET("/carparks/:id/stays", a.getStays)
@@ -159,11 +175,12 @@ func (a *API) Routes(e *echo.Echo, key echo.MiddlewareFunc) {
 // Public adds what motorists may use, without a key. What concerns one driver
 // is found by an id that cannot be guessed and was given to that driver.
 func (a *API) Public(e *echo.Echo) {
-	g := e.Group("/v1", parameters, web.Deadline(usualTime), web.LimitBody(maxPublicBody))
+	g := routes{e.Group("/v1", parameters, web.Deadline(usualTime), web.LimitBody(maxPublicBody))}
 	g.GET("/carparks", a.getCarParks)
 	g.GET("/carparks/:id", a.getCarPark)
 	a.quoteRoutes(g, a.writes.Middleware)
 	a.reservationRoutes(g, a.writes.Middleware)
+	a.spaceRoutes(g, a.writes.Middleware)
 	g.GET("/allocations/:id", a.getAllocation)
 	g.POST("/allocations/:id/retrieval", a.postRetrieval)
 	g.POST("/allocations/:id/retrieval/cancel", a.postRetrievalCancel)
@@ -188,12 +205,12 @@ func asStaff(next echo.HandlerFunc) echo.HandlerFunc {
 
 func staff(c echo.Context) bool { return c.Get(keyStaff) == true }
 
-func (a *API) quoteRoutes(g *echo.Group, write ...echo.MiddlewareFunc) {
+func (a *API) quoteRoutes(g routes, write ...echo.MiddlewareFunc) {
 	g.GET("/carparks/:id/quote", a.getQuote)
 	g.POST("/carparks/:id/quotes", a.postQuote, write...)
 }
 
-func (a *API) reservationRoutes(g *echo.Group, write ...echo.MiddlewareFunc) {
+func (a *API) reservationRoutes(g routes, write ...echo.MiddlewareFunc) {
 	g.GET("/carparks/:id/availability", a.getAvailability)
 	g.POST("/carparks/:id/reservations", a.postReservation, write...)
 	g.GET("/reservations/:id", a.getReservation)

@@ -89,7 +89,8 @@ func (h *holders) ended(network string, ids []string) {
 	h.all.Put(network, one)
 }
 
-// errTooMany: the network has as many reservations as it may.
+// errTooMany: the network has as many reservations, or requests for a space, as
+// it may.
 var errTooMany = errors.New("too many reservations from this address")
 
 // holding makes room for one more reservation of the network that asks, and

@@ -2,6 +2,7 @@ package operator
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 
 	"github.com/labstack/echo/v4"
@@ -30,6 +31,9 @@ func (a *API) getQuote(c echo.Context) error {
 		return err
 	}
 	quote, err := a.Cashier.Price(c.Request().Context(), cashier.QuoteRequest{CarPark: site.ID, Class: class, From: from, To: to, EV: ev})
+	if isNotFound(err) {
+		return noTariff()
+	}
 	if err != nil {
 		return problem(err)
 	}
@@ -78,7 +82,16 @@ func (a *API) postQuote(c echo.Context) error {
 		return answerOf(http.StatusCreated, quoteOf(q), "")
 	}}
 	result, err := a.Cashier.Quote(c.Request().Context(), cashier.QuoteRequest{CarPark: site.ID, Class: body.Class, From: from, To: to, EV: body.EV}, keep)
+	if isNotFound(err) {
+		return noTariff()
+	}
 	return respond(c, a, key, result, err, nil)
+}
+
+// noTariff is the 422 for a car park that is there and has no tariff.
+func noTariff() *web.Problem {
+	return web.NewProblem(http.StatusUnprocessableEntity, "no-price", "The car park has no tariff",
+		"no tariff is in force for this car park here, so that nothing can be quoted")
 }
 
 // quoteForm is a price, and why.
@@ -122,7 +135,12 @@ func noPrice(err error) (*web.Problem, bool) {
 		holidays  *tariff.NoHolidaysError
 		price     *tariff.NoPriceError
 	)
-	for _, target := range []any{&inForce, &unknown, &undefined, &holidays, &price} {
+	if errors.As(err, &holidays) {
+		// The error's own words are for whoever keeps the calendar.
+		return web.NewProblem(http.StatusUnprocessableEntity, "no-price", "The tariff has no price for this",
+			fmt.Sprintf("the price depends on the public holidays of %d, which are not published yet; ask again when they are", holidays.Year)), true
+	}
+	for _, target := range []any{&inForce, &unknown, &undefined, &price} {
 		if errors.As(err, target) {
 			return web.NewProblem(http.StatusUnprocessableEntity, "no-price", "The tariff has no price for this", clean(err)), true
 		}

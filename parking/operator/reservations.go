@@ -122,7 +122,7 @@ func (a *API) postReservation(c echo.Context) error {
 	made := func(string) {}
 	if !seesAll {
 		if made, err = a.holding(c); errors.Is(err, errTooMany) {
-			return a.refusedHolder(c, key)
+			return a.refusedHolder(c, key, "reservations")
 		}
 		if err != nil {
 			return problem(err)
@@ -135,13 +135,13 @@ func (a *API) postReservation(c echo.Context) error {
 	return respond(c, a, key, result, err, nil)
 }
 
-// refusedHolder answers a stranger who has too many reservations already, unless
+// refusedHolder answers a stranger who has too many of something already, unless
 // the request is the repetition of one that was answered.
-func (a *API) refusedHolder(c echo.Context, key *parking.Once) error {
+func (a *API) refusedHolder(c echo.Context, key *parking.Once, what string) error {
 	answer, err := a.Keeping.Do(c.Request().Context(), key, func(parking.Tx) (parking.Answer, error) { return parking.Answer{}, errTooMany })
 	switch {
 	case errors.Is(err, errTooMany):
-		return web.TooMany(fmt.Sprintf("there are %d reservations from this address that have not ended; cancel one, or come and use it", mostHeld), retryHolding)
+		return web.TooMany(fmt.Sprintf("there are %d %s from this address that have not ended; cancel one, or come and use it", mostHeld, what), retryHolding)
 	case err != nil:
 		return problem(err)
 	}

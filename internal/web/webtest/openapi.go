@@ -6,6 +6,7 @@ package webtest
 import (
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"regexp"
 	"slices"
 	"sort"
@@ -37,6 +38,9 @@ func Differences(doc []byte, routes []*echo.Route, ignore ...string) ([]string, 
 	for _, r := range routes {
 		if slices.Contains(ignore, r.Path) || r.Method == echo.RouteNotFound {
 			continue
+		}
+		if r.Method == http.MethodHead {
+			continue // what GET answers without its body
 		}
 		served[strings.ToLower(r.Method)+" "+parameter.ReplaceAllString(r.Path, "{$1}")] = true
 	}
