@@ -20,6 +20,7 @@ import (
 	"freeflow/parking"
 	"freeflow/parking/attendant"
 	"freeflow/parking/cashier"
+	"freeflow/parking/finder"
 	"freeflow/parking/operator"
 	"freeflow/parking/rackemu"
 	"freeflow/parking/sites"
@@ -142,7 +143,9 @@ func newWorld(t *testing.T, seed uint64, faults rackemu.Faults) *world {
 	must(t, err)
 	w.follower, err = cashier.NewFollower(cashier.FollowerParts{Changes: w.store, Cashier: till, Clock: w.clock, Log: log})
 	must(t, err)
-	api, err := operator.New(operator.Parts{Attendant: keeper, Cashier: till, Keeping: w.store, Sites: one, Clock: w.clock, Log: log})
+	seek, err := finder.New(finder.Parts{Keeping: w.store, Attendant: keeper, Prices: till, Sites: one, Clock: w.clock, Log: log})
+	must(t, err)
+	api, err := operator.New(operator.Parts{Attendant: keeper, Cashier: till, Keeping: w.store, Sites: one, Finder: seek, Clock: w.clock, Log: log})
 	must(t, err)
 	guard, err := web.Bearer(web.Key{Name: "operator", Secret: key})
 	must(t, err)

@@ -274,7 +274,7 @@ func TestIdempotencyKeys(t *testing.T) {
 	s.replayed(first, s.post(path, car(1), "Idempotency-Key", `k`))
 	s.refused(s.post(path, car(2), "Idempotency-Key", `"k"`), 422, "idempotency-key-reused", "")
 	// The same key for another car park, or another operation, is another request.
-	decode[allocationForm](s, s.post("/v1/carparks/tdstt90/allocations", car(1), "Idempotency-Key", `"k"`), 201)
+	decode[allocationForm](s, s.post("/v1/carparks/tdstt90/allocations", car(3), "Idempotency-Key", `"k"`), 201)
 	wanted := s.post("/v1/allocations/"+given.ID+"/retrieval", "{}", "Idempotency-Key", `"k"`)
 	decode[allocationForm](s, wanted, 202)
 	gone := s.post("/v1/allocations/"+given.ID+"/release", `{"by":"Chan","reason":"left"}`, "Idempotency-Key", `"k"`)
@@ -427,9 +427,10 @@ func TestStaffDecide(t *testing.T) {
 	if w := s.ask(s.public, "GET", "/v1/allocations/"+g.ID, ""); strings.Contains(w.Body.String(), "Lee") || strings.Contains(w.Body.String(), "Chan") {
 		t.Errorf("a motorist reads %s", w.Body)
 	}
-	taken := s.post("/v1/carparks/"+hoiShing+"/allocations", body, "Idempotency-Key", `"taken"`)
+	other := strings.Replace(body, "HK 1", "HK 2", 1)
+	taken := s.post("/v1/carparks/"+hoiShing+"/allocations", other, "Idempotency-Key", `"taken"`)
 	s.refused(taken, 409, "bay-taken", "")
-	s.replayed(taken, s.post("/v1/carparks/"+hoiShing+"/allocations", body, "Idempotency-Key", `"taken"`))
+	s.replayed(taken, s.post("/v1/carparks/"+hoiShing+"/allocations", other, "Idempotency-Key", `"taken"`))
 	for _, one := range []struct{ body, at string }{{`{"bay":"R1-1-2"}`, "/reason"}, {`{"bay":"none","reason":"x"}`, "/bay"}, {`{"bay":"R1-1-2","reason":"x","by":"machine"}`, "/by"}} {
 		s.refused(s.post("/v1/allocations/"+g.ID+"/move", one.body), 422, "bad-field", one.at)
 	}

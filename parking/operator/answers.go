@@ -107,10 +107,11 @@ func decided(err error) (parking.Answer, bool) {
 	var limit *attendant.LimitError
 	var noBay *attendant.NoBayError
 	var full *attendant.FullError
+	var inside *attendant.InsideError
 	switch {
 	case errors.Is(err, attendant.ErrBusy), errors.Is(err, parking.ErrKeyReused), errors.Is(err, parking.ErrKeyBusy), errors.Is(err, parking.ErrStale):
 		return parking.Answer{}, false
-	case errors.As(err, &limit), errors.As(err, &noBay), errors.As(err, &full), errors.Is(err, parking.ErrBayTaken), errors.Is(err, parking.ErrConflict):
+	case errors.As(err, &limit), errors.As(err, &noBay), errors.As(err, &full), errors.As(err, &inside), errors.Is(err, parking.ErrBayTaken), errors.Is(err, parking.ErrConflict):
 	default:
 		return parking.Answer{}, false
 	}
@@ -127,6 +128,7 @@ func problem(err error) error {
 	var limit *attendant.LimitError
 	var noBay *attendant.NoBayError
 	var full *attendant.FullError
+	var inside *attendant.InsideError
 	if p, ok := noPrice(err); ok {
 		return p
 	}
@@ -137,6 +139,10 @@ func problem(err error) error {
 		p := web.NewProblem(http.StatusConflict, "no-bay", "No fitting bay is left",
 			"every bay that fits this vehicle is taken; try again when one has left")
 		return p.With("as_of", instant(noBay.At))
+	case errors.As(err, &inside):
+		p := web.NewProblem(http.StatusConflict, "already-inside", "The vehicle has a bay already",
+			"its plate or tag stands in a bay, or may; staff can give it another all the same, by naming the bay")
+		return p.With("carpark", inside.CarPark).With("allocation", inside.Allocation)
 	case errors.As(err, &full):
 		p := web.NewProblem(http.StatusConflict, "pool-exhausted", "The pool has no place left over this time",
 			"choose another time or car park")
@@ -241,7 +247,8 @@ func limitProblem(e *attendant.LimitError) *web.Problem {
 func refusal(err error) (parking.Answer, bool) {
 	var limit *attendant.LimitError
 	var noBay *attendant.NoBayError
-	if !errors.As(err, &limit) && !errors.As(err, &noBay) {
+	var inside *attendant.InsideError
+	if !errors.As(err, &limit) && !errors.As(err, &noBay) && !errors.As(err, &inside) {
 		return parking.Answer{}, false
 	}
 	return decided(err)
