@@ -13,6 +13,7 @@ package operator
 
 import (
 	"context"
+	_ "embed"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -25,6 +26,9 @@ import (
 	"freeflow/internal/once"
 	"freeflow/internal/web"
 )
+
+//go:embed openapi.json
+var openAPI []byte
 
 // Topic is one part of the API.
 type Topic interface {
@@ -50,11 +54,12 @@ func Mount(e *echo.Echo, keys echo.MiddlewareFunc, topics ...Topic) {
 	}
 }
 
-// OpenAPI returns the topics' OpenAPI documents, for web.MergeOpenAPI.
+// OpenAPI returns the topics' OpenAPI documents, for web.MergeOpenAPI; before
+// them what all have in common: the key, the problems, the Idempotency-Key.
 func OpenAPI(topics ...Topic) [][]byte {
-	docs := make([][]byte, len(topics))
-	for i, t := range topics {
-		docs[i] = t.OpenAPI()
+	docs := [][]byte{append([]byte(nil), openAPI...)}
+	for _, t := range topics {
+		docs = append(docs, t.OpenAPI())
 	}
 	return docs
 }
@@ -68,14 +73,18 @@ func answer(status int, v any, location string) (once.Answer, error) {
 	return once.Answer{Status: status, Body: append(body, '\n'), Location: location}, nil
 }
 
-// repeatable reads the request's Idempotency-Key, runs fn at most once in a
-// transaction of the books, and answers.
-func repeatable(c echo.Context, r Repeater, fn func(tx *books.Tx) (once.Answer, error)) error {
-	asked, err := web.RepeatableRequest(c)
+// repeatable reads the request's Idempotency-Key and its body, runs fn at most
+// once in a transaction of the books, and answers.
+func repeatable(c echo.Context, r Repeater, body any, fn func(ctx context.Context, tx *books.Tx, asked once.Request) (once.Answer, error)) error {
+	read, err := web.RepeatableRequest(c)
 	if err != nil {
 		return err
 	}
-	a, err := r.DoOnce(c.Request().Context(), once.Request{Scope: asked.Scope, Key: asked.Key, Fingerprint: asked.Fingerprint}, fn)
+	if err := web.DecodeJSON(c, body); err != nil {
+		return err
+	}
+	ctx, asked := c.Request().Context(), once.Request{Scope: read.Scope, Key: read.Key, Fingerprint: read.Fingerprint}
+	a, err := r.DoOnce(ctx, asked, func(tx *books.Tx) (once.Answer, error) { return fn(ctx, tx, asked) })
 	switch {
 	case errors.Is(err, once.ErrReused):
 		return web.KeyReused()
