@@ -167,6 +167,9 @@ type Page struct {
 // concurrent use.
 type Tx interface {
 	Spaces
+	Passes
+	Outages
+	NoShows
 
 	// Lock keeps others with the same name waiting until this transaction ends.
 	Lock(ctx context.Context, name string) error
@@ -227,6 +230,9 @@ type Tx interface {
 	Stays(ctx context.Context, carPark, vehicle string, p Page) ([]Stay, error)
 	// StayOf returns the stay that the allocation belongs to. ErrNotFound.
 	StayOf(ctx context.Context, allocation string) (Stay, error)
+	// OpenStays counts the stays that are open at the car park, of those that
+	// came in by the lane (empty: by any).
+	OpenStays(ctx context.Context, carPark, lane string) (int64, error)
 	PutStay(ctx context.Context, s Stay) error
 
 	// Order asks the ledger for a charge or payment, in this transaction; a

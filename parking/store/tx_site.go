@@ -76,7 +76,10 @@ func (t *tx) Machines(ctx context.Context, carPark string) ([]parking.MachineSta
 
 // PutMachine adds or changes a machine's status; ErrStale.
 func (t *tx) PutMachine(ctx context.Context, m parking.MachineStatus) error {
-	return machineTable.put(ctx, t.db, m.ID, m.Revision, machineArgs(&m))
+	if err := machineTable.put(ctx, t.db, m.ID, m.Revision, machineArgs(&m)); err != nil {
+		return err
+	}
+	return t.noteOutage(ctx, &m)
 }
 
 // Command returns one command; ErrNotFound.
@@ -127,5 +130,8 @@ func (t *tx) Lapsed(ctx context.Context, at time.Time, limit int) ([]parking.Res
 
 // PutReservation adds or changes a reservation; ErrStale.
 func (t *tx) PutReservation(ctx context.Context, r parking.Reservation) error {
-	return reservationTable.put(ctx, t.db, r.ID, r.Revision, reservationArgs(&r))
+	if err := reservationTable.put(ctx, t.db, r.ID, r.Revision, reservationArgs(&r)); err != nil {
+		return err
+	}
+	return t.noteNoShow(ctx, &r)
 }

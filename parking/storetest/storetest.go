@@ -41,7 +41,7 @@ func Run(t *testing.T, fresh func(t *testing.T) func() Store) {
 	}{
 		{"Claim", claimTests}, {"Depart", departTests}, {"Once", onceTests}, {"Allocation", allocationTests},
 		{"Records", recordTests}, {"Stays", stayTests}, {"Feeds", feedTests}, {"Do", doTests},
-		{"Spaces", spaceTests}, {"Vehicles", vehicleTests}, {"Concurrency", concurrencyTests}, {"Model", modelTests},
+		{"Spaces", spaceTests}, {"Vehicles", vehicleTests}, {"Passes", passTests}, {"Concurrency", concurrencyTests}, {"Model", modelTests},
 	} {
 		t.Run(topic.name, func(t *testing.T) { runAll(t, topic.tests, fresh) })
 	}
