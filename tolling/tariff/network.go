@@ -27,14 +27,21 @@ func Names() []string { return []string{"hongkong", "taiwan"} }
 // name). Errors: *UnknownNetworkError; *BadNetworkError with every mistake in
 // the files; else what reading the folder gave.
 func Open(nameOrDir string) (*Network, error) {
-	for _, name := range Names() {
-		if name == nameOrDir {
-			files, err := fs.Sub(embedded, path.Join("networks", name))
-			if err != nil {
-				return nil, fmt.Errorf("opening network %s: %w", name, err)
-			}
-			return Load(name, files)
+	files, err := openFiles(nameOrDir)
+	if err != nil {
+		return nil, err
+	}
+	return Load(nameOrDir, files)
+}
+
+// openFiles finds where a network's files are.
+func openFiles(nameOrDir string) (fs.FS, error) {
+	if slices.Contains(Names(), nameOrDir) {
+		files, err := fs.Sub(embedded, path.Join("networks", nameOrDir))
+		if err != nil {
+			return nil, fmt.Errorf("opening network %s: %w", nameOrDir, err)
 		}
+		return files, nil
 	}
 	info, err := os.Stat(nameOrDir)
 	switch {
@@ -45,7 +52,7 @@ func Open(nameOrDir string) (*Network, error) {
 	case !info.IsDir():
 		return nil, fmt.Errorf("opening network: %s is not a folder; give the folder that holds the CSV files", nameOrDir)
 	}
-	return Load(nameOrDir, os.DirFS(nameOrDir))
+	return os.DirFS(nameOrDir), nil
 }
 
 // Label is what people call something.
