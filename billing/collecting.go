@@ -26,8 +26,16 @@ const (
 	Payout = "payout"
 )
 
-// Kinds of receivables other than those of charges, which have the charge's.
+// ReceivableToll is the kind of a pass's receivable; that of a charge has the
+// charge's kind.
 const ReceivableToll = "toll"
+
+// ReceivablePass and ReceivableCharge begin the ids of receivables; the id of
+// the pass or charge follows.
+const (
+	ReceivablePass   = "pass:"
+	ReceivableCharge = "charge:"
+)
 
 // Movement is money that came in for a wallet, or left one.
 type Movement struct {

@@ -31,13 +31,19 @@ type Cursor struct {
 // Transaction is one balanced group of entries in the ledger.
 type Transaction struct {
 	ID string
-	// Kind is "toll", "charge", "payment" or "reversal".
+	// Kind is "toll", "charge", "payment", "receipt", "payout", "collection" or
+	// "reversal".
 	Kind string
-	// PassID is the pass that it belongs to; empty if it belongs to a charge.
+	// PassID is the pass that it belongs to; empty if it belongs to a charge or
+	// to money held for somebody.
 	PassID string
 	// ChargeID is the charge that it belongs to, or that the payment is for.
 	ChargeID string
-	// Revision is the pass's or the charge's. A payment has 1, its reversal 2.
+	// MoneyID is what a receipt, payout or collection belongs to: "move:" and
+	// the movement's id, or the receivable's.
+	MoneyID string
+	// Revision is the pass's or the charge's. A payment or movement has 1, its
+	// reversal 2; the n-th collection of a receivable has 2n-1, its reversal 2n.
 	Revision int64
 	Currency string
 	// Reverses is the id of the transaction that a reversal undoes.
@@ -97,13 +103,17 @@ type Event struct {
 	// ID names the outbox row; events of one row share it.
 	ID int64
 	// Payload is JSON: {"posted_at" (RFC 3339), "passes":[{id, vehicle,
-	// account, toll_point, pass_time (micros), status, class, amount_cents,
+	// account, facility, toll_point, pass_time (micros), status, class, amount_cents,
 	// currency, revision, owed_changed, merged_into}]}. owed_changed tells the
 	// postings that deserve a notice from those that only amend; merged_into
 	// is absent while the pass stands. Or it has, in place of "passes",
 	// "charges":[{id, kind, account, previous_account, amount_cents, paid_cents,
-	// currency, description, occurred_micros, revision}], also when one was
-	// paid; previous_account is absent unless another owed it before.
+	// currency, description, creditor, vehicle, occurred_micros, revision}], also
+	// when one was paid; previous_account is absent unless another owed it
+	// before. Or "money":[{id, kind, holder, receivable, movement, amount_cents,
+	// currency}], what moved in or out of wallets: id is the transaction's, the
+	// amount is negative where a receipt or collection was undone or money paid
+	// out.
 	Payload []byte
 }
 

@@ -77,22 +77,20 @@ func paymentTransactionID(id string, revision int64, kind string) string {
 
 // PostCharge posts a charge. See billing.Charging.
 func (s *Store) PostCharge(ctx context.Context, c billing.Charge, postedAt time.Time) (billing.Charge, error) {
-	err := checkCharge(&c, postedAt)
 	var stands billing.Charge
-	if err == nil {
-		err = s.db.Write(ctx, func(db database.Session) error {
-			var err error
-			stands, err = s.postCharge(ctx, db, c, postedAt)
-			return err
-		})
-	}
+	err := s.Do(ctx, func(t *Tx) error {
+		var err error
+		stands, err = t.PostCharge(ctx, c, postedAt)
+		return err
+	})
 	if err != nil {
-		return billing.Charge{}, fmt.Errorf("posting revision %d of charge %s: %w", c.Revision, c.ID, err)
+		return billing.Charge{}, err
 	}
 	return stands, nil
 }
 
-func (s *Store) postCharge(ctx context.Context, db database.Session, c billing.Charge, postedAt time.Time) (billing.Charge, error) {
+func (t *Tx) postCharge(ctx context.Context, c billing.Charge, postedAt time.Time) (billing.Charge, error) {
+	db := t.db
 	c.PaidCents = 0
 	owes := chargeOwed(&c)
 	live := int64(0)
@@ -107,7 +105,7 @@ func (s *Store) postCharge(ctx context.Context, db database.Session, c billing.C
 	}
 	posting := chargePosting{charge: c, postedAt: postedAt}
 	if added == 0 {
-		was, err := s.lockCharge(ctx, db, c.ID)
+		was, err := t.s.lockCharge(ctx, db, c.ID)
 		if err != nil {
 			return billing.Charge{}, err
 		}
@@ -139,7 +137,7 @@ func (s *Store) postCharge(ctx context.Context, db database.Session, c billing.C
 	if owes != (debt{}) {
 		posting.add(chargeTransactionID(c.ID, c.Revision, kindCharge), kindCharge, c.Revision, "", owes)
 	}
-	return posting.charge, posting.write(ctx, db)
+	return posting.charge, posting.write(ctx, t)
 }
 
 // lockCharge reads a charge and keeps others from changing it until the end of
@@ -224,6 +222,8 @@ type eventCharge struct {
 	PaidCents       int64  `json:"paid_cents"`
 	Currency        string `json:"currency"`
 	Description     string `json:"description"`
+	Creditor        string `json:"creditor"`
+	Vehicle         string `json:"vehicle"`
 	OccurredMicros  int64  `json:"occurred_micros"`
 	Revision        int64  `json:"revision"`
 }
@@ -233,17 +233,16 @@ const (
 	insertTransaction = `INSERT INTO transactions (id, kind, pass_id, charge_id, revision, currency, reverses, posted_at, posting)
 		VALUES ($1, $2, '', $3, $4, $5, $6, $7, $8)`
 	insertEntry = `INSERT INTO entries (transaction_id, leg, account, amount_cents) VALUES ($1, $2, $3, $4)`
-	moveBalance = `INSERT INTO balance AS b (account, currency, amount_cents) VALUES ($1, $2, $3)
-		ON CONFLICT (account, currency) DO UPDATE SET amount_cents = b.amount_cents + excluded.amount_cents`
 )
 
-// write writes outbox, transactions, entries and, in the order of accounts that
-// all writers keep to, balances.
-func (p *chargePosting) write(ctx context.Context, db database.Session) error {
+// write writes outbox, transactions and entries; balances follow at the end of
+// the transaction.
+func (p *chargePosting) write(ctx context.Context, t *Tx) error {
+	db := t.db
 	c := &p.charge
 	payload, err := json.Marshal(chargeEvent{PostedAt: p.postedAt.UTC().Format(time.RFC3339Nano), Charges: []eventCharge{{
 		ID: c.ID, Kind: c.Kind, Account: c.Account, PreviousAccount: p.previousAccount, AmountCents: c.AmountCents, PaidCents: c.PaidCents,
-		Currency: c.Currency, Description: c.Description, OccurredMicros: c.OccurredMicros, Revision: c.Revision,
+		Currency: c.Currency, Description: c.Description, Creditor: c.Creditor, Vehicle: c.Vehicle, OccurredMicros: c.OccurredMicros, Revision: c.Revision,
 	}}})
 	if err != nil {
 		return err
@@ -253,22 +252,16 @@ func (p *chargePosting) write(ctx context.Context, db database.Session) error {
 	if _, err := database.One(ctx, db, insertOutbox, []any{at, int64(len(p.transactions)), payload}, &posting); err != nil {
 		return err
 	}
-	moves := map[billing.Balance]int64{}
 	for i := range p.transactions {
-		t := &p.transactions[i]
-		if _, err := db.Exec(ctx, insertTransaction, t.ID, t.Kind, t.ChargeID, t.Revision, t.Currency, t.Reverses, at, posting); err != nil {
+		one := &p.transactions[i]
+		if _, err := db.Exec(ctx, insertTransaction, one.ID, one.Kind, one.ChargeID, one.Revision, one.Currency, one.Reverses, at, posting); err != nil {
 			return err
 		}
-		for leg, e := range t.Entries {
-			if _, err := db.Exec(ctx, insertEntry, t.ID, int64(leg+1), e.Account, e.AmountCents); err != nil {
+		for leg, e := range one.Entries {
+			if _, err := db.Exec(ctx, insertEntry, one.ID, int64(leg+1), e.Account, e.AmountCents); err != nil {
 				return err
 			}
-			moves[billing.Balance{Account: e.Account, Currency: t.Currency}] += e.AmountCents
-		}
-	}
-	for _, b := range sortedBalances(moves) {
-		if _, err := db.Exec(ctx, moveBalance, b.Account, b.Currency, b.AmountCents); err != nil {
-			return err
+			t.moves[billing.Balance{Account: e.Account, Currency: one.Currency}] += e.AmountCents
 		}
 	}
 	return nil

@@ -61,7 +61,8 @@ func (s *Store) MarkPublished(ctx context.Context, ids []int64) error {
 // pruned events, so that Verify can still account for every one.
 const prunedName = "outbox_pruned_transactions"
 
-// PrunePublished deletes events marked before t. See billing.Outbox.
+// PrunePublished deletes events marked before t; not those whose receivables
+// are still to be derived. See billing.Outbox.
 func (s *Store) PrunePublished(ctx context.Context, before time.Time) error {
 	err := s.db.Write(ctx, func(db database.Session) error {
 		// The counter's row is locked first, so that two who prune at once
@@ -77,7 +78,7 @@ func (s *Store) PrunePublished(ctx context.Context, before time.Time) error {
 		if err != nil {
 			return fmt.Errorf("reading how many transactions were pruned: %w", err)
 		}
-		err = database.Each(ctx, db, `DELETE FROM outbox WHERE published_at <> 0 AND published_at < $1 RETURNING transactions`, []any{before.UnixMicro()}, func(r database.Rows) error {
+		err = database.Each(ctx, db, `DELETE FROM outbox WHERE published_at <> 0 AND published_at < $1 AND collected_at <> 0 RETURNING transactions`, []any{before.UnixMicro()}, func(r database.Rows) error {
 			var n int64
 			err := r.Scan(&n)
 			pruned += n

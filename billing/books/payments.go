@@ -31,9 +31,9 @@ func (s *Store) PostPayment(ctx context.Context, p billing.Payment, postedAt tim
 	err := checkPayment(&p, postedAt)
 	var c billing.Charge
 	if err == nil {
-		err = s.db.Write(ctx, func(db database.Session) error {
+		err = s.Do(ctx, func(t *Tx) error {
 			var err error
-			c, err = s.postPayment(ctx, db, &p, postedAt)
+			c, err = t.postPayment(ctx, &p, postedAt)
 			return err
 		})
 	}
@@ -43,19 +43,19 @@ func (s *Store) PostPayment(ctx context.Context, p billing.Payment, postedAt tim
 	return c, nil
 }
 
-func (s *Store) postPayment(ctx context.Context, db database.Session, p *billing.Payment, postedAt time.Time) (billing.Charge, error) {
+func (t *Tx) postPayment(ctx context.Context, p *billing.Payment, postedAt time.Time) (billing.Charge, error) {
 	// The charge's row is locked first by all who post payments, so that no two
 	// pay the same rest.
-	charge, err := s.lockCharge(ctx, db, p.ChargeID)
+	charge, err := t.s.lockCharge(ctx, t.db, p.ChargeID)
 	if err != nil {
 		return billing.Charge{}, err
 	}
-	added, err := db.Exec(ctx, insertPayment, p.ID, p.ChargeID, p.AmountCents, p.Currency, p.Means, p.PaidAt.UnixMicro())
+	added, err := t.db.Exec(ctx, insertPayment, p.ID, p.ChargeID, p.AmountCents, p.Currency, p.Means, p.PaidAt.UnixMicro())
 	if err != nil {
 		return billing.Charge{}, err
 	}
 	if added == 0 {
-		was, err := paymentByID(ctx, db, p.ID)
+		was, err := paymentByID(ctx, t.db, p.ID)
 		if err != nil {
 			return billing.Charge{}, err
 		}
@@ -67,7 +67,7 @@ func (s *Store) postPayment(ctx context.Context, db database.Session, p *billing
 	if err := checkPaid(&charge.Charge, p); err != nil {
 		return billing.Charge{}, err
 	}
-	return movePayment(ctx, db, charge.Charge, p, postedAt, kindPayment)
+	return t.movePayment(ctx, charge.Charge, p, postedAt, kindPayment)
 }
 
 // checkPaid refuses a payment that the charge cannot take.
@@ -93,9 +93,9 @@ func (s *Store) RefundPayment(ctx context.Context, paymentID string, postedAt ti
 	if postedAt.IsZero() {
 		err = invalid("the refund has no posting date")
 	} else {
-		err = s.db.Write(ctx, func(db database.Session) error {
+		err = s.Do(ctx, func(t *Tx) error {
 			var err error
-			c, err = s.refund(ctx, db, paymentID, postedAt)
+			c, err = t.refund(ctx, paymentID, postedAt)
 			return err
 		})
 	}
@@ -105,42 +105,42 @@ func (s *Store) RefundPayment(ctx context.Context, paymentID string, postedAt ti
 	return c, nil
 }
 
-func (s *Store) refund(ctx context.Context, db database.Session, id string, postedAt time.Time) (billing.Charge, error) {
+func (t *Tx) refund(ctx context.Context, id string, postedAt time.Time) (billing.Charge, error) {
 	// A payment never becomes another charge's: its charge can be locked by what
 	// is read here, and whether it was refunded is read again under that lock.
-	p, err := paymentByID(ctx, db, id)
+	p, err := paymentByID(ctx, t.db, id)
 	if err != nil {
 		return billing.Charge{}, err
 	}
-	charge, err := s.lockCharge(ctx, db, p.ChargeID)
+	charge, err := t.s.lockCharge(ctx, t.db, p.ChargeID)
 	if err != nil {
 		return billing.Charge{}, err
 	}
-	if p, err = paymentByID(ctx, db, id); err != nil || p.refundedAt != 0 {
+	if p, err = paymentByID(ctx, t.db, id); err != nil || p.refundedAt != 0 {
 		return charge.Charge, err
 	}
-	if _, err := db.Exec(ctx, refundPayment, id, postedAt.UnixMicro()); err != nil {
+	if _, err := t.db.Exec(ctx, refundPayment, id, postedAt.UnixMicro()); err != nil {
 		return billing.Charge{}, err
 	}
-	return movePayment(ctx, db, charge.Charge, &p.Payment, postedAt, kindReversal)
+	return t.movePayment(ctx, charge.Charge, &p.Payment, postedAt, kindReversal)
 }
 
 // movePayment writes what a payment, or its reversal, moves, and returns the
 // charge as it then stands.
-func movePayment(ctx context.Context, db database.Session, c billing.Charge, p *billing.Payment, postedAt time.Time, kind string) (billing.Charge, error) {
+func (t *Tx) movePayment(ctx context.Context, c billing.Charge, p *billing.Payment, postedAt time.Time, kind string) (billing.Charge, error) {
 	d := debt{debtor: billing.CashPrefix + p.Means, creditor: billing.UnpaidPrefix + c.Creditor, cents: p.AmountCents, currency: p.Currency}
 	revision, reverses := int64(1), ""
 	if kind == kindReversal {
 		revision, d.cents = 2, -d.cents
 		reverses = paymentTransactionID(p.ID, 1, kindPayment)
 	}
-	if _, err := db.Exec(ctx, movePaid, c.ID, d.cents); err != nil {
+	if _, err := t.db.Exec(ctx, movePaid, c.ID, d.cents); err != nil {
 		return billing.Charge{}, err
 	}
 	c.PaidCents += d.cents
 	posting := chargePosting{charge: c, postedAt: postedAt}
 	posting.add(paymentTransactionID(p.ID, revision, kind), kind, revision, reverses, d)
-	return c, posting.write(ctx, db)
+	return c, posting.write(ctx, t)
 }
 
 func paymentByID(ctx context.Context, db database.Session, id string) (p paymentRecord, err error) {

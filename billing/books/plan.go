@@ -105,6 +105,7 @@ type eventPass struct {
 	ID          string `json:"id"`
 	Vehicle     string `json:"vehicle"`
 	Account     string `json:"account"`
+	Facility    string `json:"facility"`
 	TollPoint   string `json:"toll_point"`
 	PassTime    int64  `json:"pass_time"`
 	Status      string `json:"status"`
@@ -233,7 +234,7 @@ func sameFacts(a, b *billing.Pass) bool {
 // toldFacts is what followers are told of a pass, without the revision.
 func toldFacts(p *billing.Pass, owedChanged bool) eventPass {
 	return eventPass{
-		ID: p.ID, Vehicle: p.Vehicle, Account: p.Account, TollPoint: p.TollPoint, PassTime: p.FirstMicros,
+		ID: p.ID, Vehicle: p.Vehicle, Account: p.Account, Facility: p.Facility, TollPoint: p.TollPoint, PassTime: p.FirstMicros,
 		Status: p.Status, Class: p.Class, AmountCents: p.AmountCents, Currency: p.Currency,
 		OwedChanged: owedChanged, MergedInto: p.MergedInto,
 	}

@@ -117,14 +117,14 @@ func transactions(ctx context.Context, db database.Session, passID string) ([]bi
 // readTransactions reads the transactions t, with their entries e, that a
 // condition selects; its order keeps the entries of each together.
 func readTransactions(ctx context.Context, db database.Session, where string, args ...any) (list []billing.Transaction, err error) {
-	err = database.Each(ctx, db, `SELECT t.id, t.kind, t.pass_id, t.charge_id, t.revision, t.currency, t.reverses, t.posted_at, e.account, e.amount_cents
+	err = database.Each(ctx, db, `SELECT t.id, t.kind, t.pass_id, t.charge_id, t.money_id, t.revision, t.currency, t.reverses, t.posted_at, e.account, e.amount_cents
 		FROM transactions t JOIN entries e ON e.transaction_id = t.id WHERE `+where, args, func(r database.Rows) error {
 		var (
 			t  billing.Transaction
 			e  billing.Entry
 			at int64
 		)
-		if err := r.Scan(&t.ID, &t.Kind, &t.PassID, &t.ChargeID, &t.Revision, &t.Currency, &t.Reverses, &at, &e.Account, &e.AmountCents); err != nil {
+		if err := r.Scan(&t.ID, &t.Kind, &t.PassID, &t.ChargeID, &t.MoneyID, &t.Revision, &t.Currency, &t.Reverses, &at, &e.Account, &e.AmountCents); err != nil {
 			return err
 		}
 		if n := len(list); n == 0 || list[n-1].ID != t.ID {

@@ -29,7 +29,7 @@ type proof struct {
 func (s *Store) Verify(ctx context.Context) ([]billing.Check, error) {
 	var checks []billing.Check
 	err := s.db.Read(ctx, func(db database.Session) error {
-		for _, p := range slices.Concat(proofs, chargeProofs) {
+		for _, p := range slices.Concat(proofs, chargeProofs, moneyProofs, accountProofs) {
 			check, err := p.run(ctx, db)
 			if err != nil {
 				return fmt.Errorf("%s: %w", p.invariant, err)
@@ -128,7 +128,7 @@ var proofs = []proof{
 		broken: []string{
 			// What the ledger says about a pass and what the pass says itself.
 			`SELECT 'pass ' || pass_id || ': account ' || account || ' stands ' || ` + text("sum(cents)") + ` || ' ' || currency || ' cents off what the pass owes'
-			FROM (SELECT t.pass_id, e.account, t.currency, e.amount_cents AS cents FROM entries e JOIN transactions t ON t.id = e.transaction_id WHERE t.charge_id = ''
+			FROM (SELECT t.pass_id, e.account, t.currency, e.amount_cents AS cents FROM entries e JOIN transactions t ON t.id = e.transaction_id WHERE t.charge_id = '' AND t.money_id = ''
 				UNION ALL SELECT o.id, o.debtor, o.currency, -o.amount_cents FROM ` + owingPasses + ` o
 				UNION ALL SELECT o.id, 'operator:' || o.facility, o.currency, o.amount_cents FROM ` + owingPasses + ` o) AS legs
 			GROUP BY pass_id, account, currency HAVING sum(cents) <> 0`,
@@ -138,7 +138,7 @@ var proofs = []proof{
 			`SELECT 'pass ' || p.id || ' owes nothing but has a live transaction at revision ' || ` + text("p.toll_revision") + ` FROM pass p
 			WHERE p.toll_revision <> 0 AND (p.merged_into <> '' OR p.status NOT IN ('charged', 'unpaid') OR p.amount_cents = 0)`,
 			`SELECT 'pass ' || pass_id || ' has ' || ` + text("sum(n)") + ` || ' live transactions too many' FROM (
-				SELECT pass_id, CASE WHEN kind = 'toll' THEN 1 ELSE -1 END AS n FROM transactions WHERE charge_id = ''
+				SELECT pass_id, CASE WHEN kind = 'toll' THEN 1 ELSE -1 END AS n FROM transactions WHERE charge_id = '' AND money_id = ''
 				UNION ALL SELECT o.id, -1 FROM ` + owingPasses + ` o) AS live
 			GROUP BY pass_id HAVING sum(n) <> 0`,
 		},
@@ -147,14 +147,14 @@ var proofs = []proof{
 		invariant: "reversal-undoes-its-toll",
 		rows:      `SELECT count(*) FROM transactions WHERE kind = 'reversal'`,
 		broken: []string{
-			`SELECT 'reversal ' || r.id || ' reverses ' || r.reverses || ', which is no earlier toll, charge or payment of its pass or charge' FROM transactions r
+			`SELECT 'reversal ' || r.id || ' reverses ' || r.reverses || ', which is no earlier transaction of the same pass, charge or money' FROM transactions r
 			LEFT JOIN transactions t ON t.id = r.reverses
-			WHERE r.kind = 'reversal' AND (t.id IS NULL OR t.kind = 'reversal' OR t.pass_id <> r.pass_id OR t.charge_id <> r.charge_id
+			WHERE r.kind = 'reversal' AND (t.id IS NULL OR t.kind = 'reversal' OR t.pass_id <> r.pass_id OR t.charge_id <> r.charge_id OR t.money_id <> r.money_id
 				OR t.currency <> r.currency OR t.revision >= r.revision)`,
 			`SELECT 'transaction ' || reverses || ' is reversed ' || ` + text("count(*)") + ` || ' times' FROM transactions
 			WHERE kind = 'reversal' GROUP BY reverses HAVING count(*) > 1`,
 			`SELECT 'transaction ' || id || ' has the kind ' || kind || ' and reverses "' || reverses || '"' FROM transactions
-			WHERE (kind <> 'reversal' AND reverses <> '') OR kind NOT IN ('toll', 'charge', 'payment', 'reversal')`,
+			WHERE (kind <> 'reversal' AND reverses <> '') OR kind NOT IN ('toll', 'charge', 'payment', 'receipt', 'payout', 'collection', 'reversal')`,
 			`SELECT 'reversal ' || r.id || ', entry ' || ` + text("a.leg") + ` || ', is not the opposite of the entry that it reverses' FROM transactions r
 			JOIN entries a ON a.transaction_id = r.id
 			LEFT JOIN entries b ON b.transaction_id = r.reverses AND b.leg = a.leg AND b.account = a.account AND b.amount_cents = -a.amount_cents
@@ -188,7 +188,7 @@ var proofs = []proof{
 			`SELECT 'transaction ' || t.id || ' belongs to no revision that the pass went through' FROM transactions t
 			LEFT JOIN pass p ON p.id = t.pass_id
 			LEFT JOIN pass_revision r ON r.pass_id = t.pass_id AND r.revision = t.revision - 1
-			WHERE t.charge_id = '' AND (t.revision > p.revision OR t.revision < 1 OR (t.revision > 1 AND r.pass_id IS NULL))`,
+			WHERE t.charge_id = '' AND t.money_id = '' AND (t.revision > p.revision OR t.revision < 1 OR (t.revision > 1 AND r.pass_id IS NULL))`,
 			`SELECT 'decision on pass ' || d.pass_id || ' at revision ' || ` + text("d.revision") + ` || ' did not follow a review' FROM decision d
 			LEFT JOIN pass p ON p.id = d.pass_id
 			LEFT JOIN pass_revision r ON r.pass_id = d.pass_id AND r.revision = d.revision - 1
@@ -226,9 +226,12 @@ var proofs = []proof{
 			`SELECT 'entry ' || ` + text("e.leg") + ` || ' of ' || e.transaction_id || ' has no transaction' FROM entries e
 			LEFT JOIN transactions t ON t.id = e.transaction_id WHERE t.id IS NULL`,
 			`SELECT 'transaction ' || t.id || ' has no pass' FROM transactions t LEFT JOIN pass p ON p.id = t.pass_id
-			WHERE t.charge_id = '' AND (p.id IS NULL OR t.kind NOT IN ('toll', 'reversal'))`,
+			WHERE t.charge_id = '' AND t.money_id = '' AND (p.id IS NULL OR t.kind NOT IN ('toll', 'reversal'))`,
 			`SELECT 'transaction ' || t.id || ' has no charge' FROM transactions t LEFT JOIN charge c ON c.id = t.charge_id
-			WHERE t.charge_id <> '' AND (c.id IS NULL OR t.pass_id <> '' OR t.kind NOT IN ('charge', 'payment', 'reversal'))`,
+			WHERE t.charge_id <> '' AND (c.id IS NULL OR t.pass_id <> '' OR t.money_id <> '' OR t.kind NOT IN ('charge', 'payment', 'reversal'))`,
+			`SELECT 'transaction ' || t.id || ' has no movement or receivable' FROM transactions t LEFT JOIN movement m ON t.money_id = 'move:' || m.id
+			LEFT JOIN receivable r ON r.id = t.money_id
+			WHERE t.money_id <> '' AND (t.pass_id <> '' OR t.kind NOT IN ('receipt', 'payout', 'collection', 'reversal') OR (m.id IS NULL AND r.id IS NULL))`,
 		},
 	},
 }

@@ -1,0 +1,151 @@
+package books
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"freeflow/billing"
+	"freeflow/internal/database"
+)
+
+// Collect pays receivables out of a wallet. See billing.Money.
+func (t *Tx) Collect(ctx context.Context, holder string, receivables []string, postedAt time.Time) ([]billing.Collection, error) {
+	list, err := t.collect(ctx, holder, receivables, postedAt)
+	if err != nil {
+		return nil, fmt.Errorf("collecting from the wallet of %s: %w", holder, err)
+	}
+	return list, nil
+}
+
+func (t *Tx) collect(ctx context.Context, holder string, receivables []string, postedAt time.Time) ([]billing.Collection, error) {
+	if postedAt.IsZero() {
+		return nil, invalid("there is no posting date")
+	}
+	c := t.clear(postedAt)
+	if err := c.lockWallets(ctx, []string{holder}); err != nil {
+		return nil, err
+	}
+	return c.collect(ctx, holder, receivables)
+}
+
+// collect pays the receivables in the order given out of the holder's wallets,
+// which are locked.
+func (c *clearing) collect(ctx context.Context, holder string, receivables []string) ([]billing.Collection, error) {
+	if err := c.lockReceivables(ctx, slices.Clone(receivables)); err != nil {
+		return nil, err
+	}
+	for _, id := range receivables {
+		if r := c.receivables[id]; r != nil && r.payable() {
+			c.pay(r, c.wallets[walletKey{holder, r.Currency}])
+		}
+	}
+	var list []billing.Collection
+	for _, one := range c.made {
+		list = append(list, one.Collection)
+	}
+	return list, c.save(ctx)
+}
+
+// CollectOpen pays all open receivables of the holder. See billing.Money.
+func (t *Tx) CollectOpen(ctx context.Context, holder, currency string, limit int, postedAt time.Time) ([]billing.Collection, error) {
+	list, err := t.collectOpen(ctx, holder, currency, limit, postedAt)
+	if err != nil {
+		return nil, fmt.Errorf("collecting what %s owes: %w", holder, err)
+	}
+	return list, nil
+}
+
+func (t *Tx) collectOpen(ctx context.Context, holder, currency string, limit int, postedAt time.Time) ([]billing.Collection, error) {
+	switch {
+	case limit <= 0:
+		return nil, invalid("limit %d", limit)
+	case postedAt.IsZero():
+		return nil, invalid("there is no posting date")
+	}
+	c := t.clear(postedAt)
+	if err := c.lockWallets(ctx, []string{holder}); err != nil {
+		return nil, err
+	}
+	ids, err := t.openOf(ctx, holder, currency, limit)
+	if err != nil {
+		return nil, err
+	}
+	return c.collect(ctx, holder, ids)
+}
+
+// openOf returns the receivables that the holder's wallet is to pay, in the
+// order of postings: of a class tag, those of its own vehicle; of an account,
+// all but those of class tags that have wallets of their own.
+func (t *Tx) openOf(ctx context.Context, holder, currency string, limit int) ([]string, error) {
+	const open = `SELECT r.id FROM receivable r WHERE r.paid_cents < r.amount_cents AND r.hold = '' AND r.currency = $2`
+	query := open + ` AND r.account <> '' AND r.account = $1
+		AND NOT (substr(r.vehicle, 1, 4) = 'tag:' AND EXISTS (SELECT 1 FROM wallet w WHERE w.holder = r.vehicle AND w.currency = r.currency))`
+	if strings.HasPrefix(holder, billing.HolderTag) {
+		query = open + ` AND r.vehicle <> '' AND r.vehicle = $1`
+	}
+	var ids []string
+	err := database.Each(ctx, t.db, query+` ORDER BY r.posting, r.id LIMIT $3`, []any{holder, currency, int64(limit)}, func(r database.Rows) error {
+		var id string
+		err := r.Scan(&id)
+		ids = append(ids, id)
+		return err
+	})
+	return ids, err
+}
+
+// Uncollect undoes what was collected for a receivable. See billing.Money.
+func (t *Tx) Uncollect(ctx context.Context, receivable, reason string, postedAt time.Time) ([]billing.Collection, error) {
+	err := checkReason(reason, postedAt)
+	var list []billing.Collection
+	if err == nil {
+		list, err = t.uncollect(ctx, receivable, reason, postedAt)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("undoing what was collected for %s: %w", receivable, err)
+	}
+	return list, nil
+}
+
+func (t *Tx) uncollect(ctx context.Context, receivable, reason string, postedAt time.Time) ([]billing.Collection, error) {
+	c := t.clear(postedAt)
+	holders, err := t.payersOf(ctx, []string{receivable})
+	if err != nil {
+		return nil, err
+	}
+	if err := c.lockWallets(ctx, holders); err != nil {
+		return nil, err
+	}
+	if err := c.lockReceivables(ctx, []string{receivable}); err != nil {
+		return nil, err
+	}
+	r := c.receivables[receivable]
+	if r == nil {
+		return nil, fmt.Errorf("receivable %s: %w", receivable, billing.ErrNotFound)
+	}
+	if err := c.loadCollections(ctx); err != nil {
+		return nil, err
+	}
+	var list []billing.Collection
+	for _, one := range r.standing() {
+		c.undo(r, one, reason)
+		list = append(list, one.Collection)
+	}
+	slices.Reverse(list)
+	return list, c.save(ctx)
+}
+
+// payersOf returns whose wallets ever paid for the receivables, without
+// locking anything.
+func (t *Tx) payersOf(ctx context.Context, receivables []string) ([]string, error) {
+	var holders []string
+	err := t.eachIn(ctx, `SELECT DISTINCT holder FROM collection WHERE receivable`, receivables, "", func(r database.Rows) error {
+		var holder string
+		err := r.Scan(&holder)
+		holders = append(holders, holder)
+		return err
+	})
+	return holders, err
+}
