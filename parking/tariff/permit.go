@@ -117,13 +117,17 @@ func (c *class) monthly(id string) (*Monthly, error) {
 	return nil, &UnknownNameError{Kind: "permit", Name: id, Tariff: c.version.tariff.ID, Known: known}
 }
 
-// coverPermit takes out the time within the permit's ranges.
-func (j *job) coverPermit(g *segment) error {
-	m, err := j.class.monthly(j.stay.Permit)
+// coverPermit takes out the time within the permit's ranges, as far as it lies
+// within the time that the permit is held for.
+func (j *job) coverPermit(g *segment, id string, within span) error {
+	m, err := j.class.monthly(id)
 	if err != nil {
 		return err
 	}
-	held := []span{{from: j.entry, to: j.end}}
+	if within.from > within.to || within.from == within.to && j.entry < j.end {
+		return nil
+	}
+	held := []span{within}
 	if len(m.Ranges) > 0 {
 		held = held[:0]
 		first := dayOf(g.local(j.entry)) - 1
@@ -134,7 +138,7 @@ func (j *job) coverPermit(g *segment) error {
 				if err != nil {
 					return err
 				}
-				if from, to = max(from, j.entry), min(to, j.end); holds && from < to {
+				if from, to = max(from, within.from), min(to, within.to); holds && from < to {
 					held = append(held, span{from: from, to: to})
 				}
 			}

@@ -33,7 +33,7 @@ func (b *Book) rate(s *Stay) (Receipt, error) {
 // check refuses what no lane and no clock can have meant.
 func (s *Stay) check() error {
 	instants := []time.Time{s.Entry, s.Exit, s.QuoteAccepted}
-	lists := max(len(s.Flags), len(s.Validations), len(s.Passes), len(s.Payments))
+	lists := max(len(s.Flags), len(s.Validations), len(s.Passes), len(s.Payments), len(s.Permits))
 	if lists > maxStayList || len(s.Earlier) > maxIntervals || len(s.Paused) > maxIntervals {
 		return fmt.Errorf("a list of the stay is longer than %d, or its intervals are more than %d", maxStayList, maxIntervals)
 	}
@@ -50,6 +50,12 @@ func (s *Stay) check() error {
 			return fmt.Errorf("payment %.64q needs an instant and an amount that is not negative", p.Reference)
 		}
 		instants = append(instants, p.At)
+	}
+	for _, p := range s.Permits {
+		if p.From.IsZero() || p.To.IsZero() {
+			return fmt.Errorf("permit %.64q is held for a time that has no beginning or no end", p.ID)
+		}
+		instants = append(instants, p.From, p.To)
 	}
 	for _, p := range s.Passes {
 		instants = append(instants, p.At)
@@ -350,7 +356,13 @@ func (j *job) segment() error {
 func (j *job) coverPasses() error {
 	g := &j.segments[0]
 	if j.stay.Permit != "" {
-		if err := j.coverPermit(g); err != nil {
+		if err := j.coverPermit(g, j.stay.Permit, span{from: j.entry, to: j.end}); err != nil {
+			return err
+		}
+	}
+	for _, held := range j.stay.Permits {
+		within := span{from: max(j.entry, held.From.Unix()), to: min(j.end, held.To.Unix())}
+		if err := j.coverPermit(g, held.ID, within); err != nil {
 			return err
 		}
 	}

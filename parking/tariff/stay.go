@@ -30,8 +30,11 @@ type Stay struct {
 	Validations []Validation
 	// Passes are the passes bought for this stay.
 	Passes []BoughtPass
-	// Permit is the id of the monthly permit that the vehicle holds.
+	// Permit is the id of the monthly permit that the vehicle holds throughout.
 	Permit string
+	// Permits are those that it holds for a time, of which only what lies within
+	// the stay counts.
+	Permits []HeldPermit `json:",omitempty"`
 	// Payments are what was paid so far.
 	Payments []Payment
 	// Reserved says that the stay was booked; NoShow that the booked vehicle
@@ -74,6 +77,12 @@ type Validation struct{ Code, Reference string }
 type BoughtPass struct {
 	ID string
 	At time.Time
+}
+
+// HeldPermit is a monthly permit of the tariff that holds within [From, To).
+type HeldPermit struct {
+	ID       string
+	From, To time.Time
 }
 
 // Payment is an amount paid for the stay. Cents is not negative.

@@ -235,6 +235,9 @@ type Monthly struct {
 	Type   string `json:"type"`
 	Price  Cents  `json:"price"`
 	Ranges []When `json:"ranges,omitempty"`
+	// Most is how many can be held at one instant; 0 is no bound. It bounds what
+	// is sold, and no price.
+	Most int `json:"most,omitzero"`
 	// Reserved is reserved or non-reserved.
 	Reserved string `json:"reserved,omitempty"`
 	Covered  string `json:"covered,omitempty"`

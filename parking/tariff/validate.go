@@ -13,6 +13,7 @@ import (
 const (
 	maxPrice      = Cents(1_000_000_00)
 	maxRules      = 200
+	maxPermits    = 1_000_000
 	maxUnit       = 31 * minutesPerDay
 	maxThresholds = 20
 	maxClasses    = 50
@@ -198,6 +199,7 @@ func validateRules(p *problems, at string, r *Rules, o Options, events map[strin
 		unique(p, here+"/id", m.ID, ids["monthly"])
 		oneOf(p, here+"/type", m.Type, monthlyTypes...)
 		price(p, here+"/price", m.Price)
+		between(p, here+"/most", m.Most, 0, maxPermits)
 		bound(p, here+"/ranges", len(m.Ranges), maxRules)
 		for j, w := range m.Ranges {
 			validateWhen(p, fmt.Sprintf("%s/ranges/%d", here, j), w, true)
