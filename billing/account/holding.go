@@ -221,7 +221,8 @@ func marksOf(h Holding) []string {
 // with it. What would overlap afterwards is refused.
 func amend(ctx context.Context, tx Tx, marks []string, now time.Time, edit func() error) error {
 	slices.Sort(marks)
-	if err := tx.LockMarks(ctx, slices.Compact(marks)); err != nil {
+	marks = slices.Compact(marks)
+	if err := tx.LockMarks(ctx, marks); err != nil {
 		return err
 	}
 	before, err := rows(ctx, tx, marks)

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
+	billingoperator "freeflow/billing/operator"
 	"freeflow/billing/portal"
 	"freeflow/internal/observe"
 	"freeflow/internal/web"
@@ -23,7 +24,6 @@ import (
 	"freeflow/rsu"
 	"freeflow/rsu/gateway"
 	"freeflow/tolling/operator"
-	"freeflow/tolling/registry"
 	"freeflow/tolling/tariff"
 )
 
@@ -176,7 +176,7 @@ func run(ctx context.Context, env Env, f runFlags, log *slog.Logger) error {
 	if s.secrets, err = loadCredentials(ctx, f.parts.data, p.books); err != nil {
 		return err
 	}
-	s.keeper = &keeper{books: p.books, network: p.network, current: registry.NewCurrent(), clock: env.Clock}
+	s.keeper = newKeeper(p.books, p.network, env.Clock)
 	if err := s.keeper.load(ctx); err != nil {
 		return err
 	}
@@ -293,7 +293,7 @@ func (s *system) serve(ctx context.Context, target string, build func(context.Co
 }
 
 func (s *system) matcher(ctx context.Context) {
-	m := newMatcher(s.parts, s.keeper.current, s.env.Clock, s.metrics, s.log)
+	m := newMatcher(s.parts, s.keeper, s.env.Clock, s.metrics, s.log)
 	s.group.Go(func() error {
 		r := startRun(ctx, s.parts, m, s.flags.session, s.log)
 		<-ctx.Done()
@@ -321,7 +321,7 @@ func (s *system) gateway(context.Context) (*echo.Echo, error) {
 
 // operator is what operators' keys open: tolls and car parks, as far as this
 // process runs them.
-func (s *system) operator(context.Context) (*echo.Echo, error) {
+func (s *system) operator(ctx context.Context) (*echo.Echo, error) {
 	keys, err := web.Bearer(web.Key{Name: "operator", Secret: s.secrets.OperatorKey})
 	if err != nil {
 		return nil, err
@@ -330,7 +330,7 @@ func (s *system) operator(context.Context) (*echo.Echo, error) {
 	var docs [][]byte
 	if s.flags.runs("operator") {
 		api, err := operator.New(operator.Parts{
-			Books: s.parts.books, Registry: s.keeper, Explainer: explainer{s.parts.books, s.parts.network},
+			Books: s.parts.books, Registry: s.keeper, Explainer: explainer{s.parts.books, s.parts.network, s.keeper.current},
 			Basis: basis{}, Network: s.parts.network, Alarms: alarms{s.intake}, Clock: s.env.Clock,
 		})
 		if err != nil {
@@ -338,6 +338,10 @@ func (s *system) operator(context.Context) (*echo.Echo, error) {
 		}
 		api.Routes(e, keys)
 		docs = append(docs, operator.OpenAPI())
+		topics := s.billingTopics()
+		billingoperator.Mount(e, keys, topics...)
+		docs = append(docs, billingoperator.OpenAPI(topics...)...)
+		s.group.Go(func() error { return s.pruneBillingOnce(ctx) })
 	}
 	if s.parking != nil {
 		s.parking.api.Routes(e, keys)

@@ -1,0 +1,14 @@
+//go:build services
+
+package account_test
+
+import (
+	"testing"
+
+	"freeflow/internal/database/databasetest"
+)
+
+// TestRegistryFollowsHoldingsPostgreSQL is the same as on SQLite.
+func TestRegistryFollowsHoldingsPostgreSQL(t *testing.T) {
+	checkModel(t, openBooks(t, databasetest.URL(t)))
+}
