@@ -105,7 +105,7 @@ func TestEnds(t *testing.T) {
 	w := newTown(t, sqliteURL(t), map[string]int64{"a": 1000, "b": 1000}, site("a", 100, 0, 2), site("b", 5000, 1, 0))
 	poor := wish("PO1")
 	poor.MaxPriceCents = 500
-	unserved, late, elsewhere, cancelled := w.ask(poor), w.ask(wish("LA1")), w.ask(wish("EL1")), ""
+	unserved, late, elsewhere := w.ask(poor), w.ask(wish("LA1")), w.ask(wish("EL1"))
 	w.round()
 	if s := w.stands(unserved, parking.SpaceWaiting, ""); !strings.Contains(s.Why, "1 more than 2000 m on foot away, 1 dearer than 5.00") {
 		t.Errorf("%q", s.Why)
@@ -120,7 +120,7 @@ func TestEnds(t *testing.T) {
 	if r := w.reservation(first); r.State != parking.ReservationCancelled {
 		t.Errorf("still %s", r.State)
 	}
-	cancelled = w.ask(wish("CA1"))
+	cancelled := w.ask(wish("CA1"))
 	w.round()
 	if _, err := w.att.CancelReservation(t.Context(), w.stands(cancelled, parking.SpaceAssigned, "a").Reservation, parking.Keep[parking.Reservation]{}); err != nil {
 		t.Fatal(err)
