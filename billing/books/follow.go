@@ -26,8 +26,8 @@ const (
 // money came back to it.
 const maxOpenTried = 200
 
-// reasonOwed is why what was collected is given back by itself: less is owed
-// now, or by another.
+// reasonOwed is said of what was given back by itself: less is owed now, or by
+// another.
 const reasonOwed = "less is owed, or by another"
 
 // owing is what a posting says that a pass or charge owes.
@@ -223,7 +223,7 @@ type follower struct {
 // wallet, what else is open for it.
 func (f *follower) load(ctx context.Context, postings []followed) error {
 	var known, holders, gainers []string
-	seen := map[string]bool{}
+	seen := map[string][]string{}
 	for i := range postings {
 		for j := range postings[i].owings {
 			o := &postings[i].owings[j]
@@ -231,13 +231,12 @@ func (f *follower) load(ctx context.Context, postings []followed) error {
 			if o.AmountCents > 0 {
 				holders = append(holders, mine...)
 			}
-			if seen[o.ID] {
-				// What is paid by one posting may be given back by the next.
-				gainers = append(gainers, mine...)
-				continue
-			}
-			seen[o.ID] = true
-			if !o.first {
+			before, again := seen[o.ID]
+			seen[o.ID] = append(before, mine...)
+			if again {
+				// What is paid by one posting may be given back by a later one.
+				gainers = append(gainers, seen[o.ID]...)
+			} else if !o.first {
 				known = append(known, o.ID)
 			}
 		}
@@ -373,7 +372,7 @@ func (f *follower) owe(r *receivableRow, o *owing) []*walletRow {
 	var gained []*walletRow
 	for _, one := range r.standing() {
 		if another || r.PaidCents > r.AmountCents {
-			gained = append(gained, f.undo(r, one, reasonOwed))
+			gained = append(gained, f.undo(r, one, reasonOwed, true))
 		}
 	}
 	if r.RestCents() == 0 || r.Hold != "" && len(gained) == 0 {
@@ -388,7 +387,7 @@ func (f *follower) owe(r *receivableRow, o *owing) []*walletRow {
 // earliest first. What somebody paid stays paid as far as it is owed.
 func (f *follower) payAgain(r *receivableRow) {
 	for _, one := range r.collections {
-		if one.ReversedAt.IsZero() || one.Reason != reasonOwed || one.debtor != r.debtor() && (r.Account != "" || !strings.HasPrefix(one.debtor, billing.UnpaidPrefix)) {
+		if one.ReversedAt.IsZero() || !one.givenBack || one.debtor != r.debtor() && (r.Account != "" || !strings.HasPrefix(one.debtor, billing.UnpaidPrefix)) {
 			continue
 		}
 		if w := f.wallets[walletKey{one.Holder, r.Currency}]; w != nil && w.BalanceCents >= r.RestCents() {

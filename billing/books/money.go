@@ -210,7 +210,7 @@ func (c *clearing) free(ctx context.Context, w *walletRow, cents int64, reason s
 	for _, one := range chosen {
 		r := c.receivables[one.Receivable]
 		i := slices.IndexFunc(r.collections, func(v *collectionRow) bool { return v.number == one.number })
-		c.undo(r, r.collections[i], reason)
+		c.undo(r, r.collections[i], reason, false)
 	}
 	return nil
 }

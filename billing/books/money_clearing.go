@@ -41,8 +41,10 @@ func (r *receivableRow) debtor() string {
 // collectionRow is a payment of a receivable.
 type collectionRow struct {
 	billing.Collection
-	number, place  int64
-	debtor         string
+	number, place int64
+	debtor        string
+	// givenBack says that it was undone since less was owed, or by another.
+	givenBack      bool
 	fresh, changed bool
 }
 
@@ -110,11 +112,11 @@ func (c *clearing) lockReceivables(ctx context.Context, ids []string) error {
 		})
 }
 
-const collectionColumns = `receivable, number, place, holder, amount_cents, currency, debtor, posted_at, reversed_at, reason`
+const collectionColumns = `receivable, number, place, holder, amount_cents, currency, debtor, posted_at, reversed_at, given_back, reason`
 
 func scanCollection(r database.Rows) (v collectionRow, err error) {
 	var posted, reversed int64
-	err = r.Scan(&v.Receivable, &v.number, &v.place, &v.Holder, &v.AmountCents, &v.Currency, &v.debtor, &posted, &reversed, &v.Reason)
+	err = r.Scan(&v.Receivable, &v.number, &v.place, &v.Holder, &v.AmountCents, &v.Currency, &v.debtor, &posted, &reversed, &v.givenBack, &v.Reason)
 	v.ID, v.PostedAt, v.ReversedAt = collectionID(v.Receivable, v.number), time.UnixMicro(posted).UTC(), instantOrZero(reversed)
 	return v, err
 }
@@ -192,13 +194,13 @@ func (c *clearing) pay(r *receivableRow, w *walletRow) *collectionRow {
 }
 
 // undo gives a standing collection of the receivable back to its wallet.
-func (c *clearing) undo(r *receivableRow, one *collectionRow, reason string) *walletRow {
+func (c *clearing) undo(r *receivableRow, one *collectionRow, reason string, givenBack bool) *walletRow {
 	w := c.wallets[walletKey{one.Holder, one.Currency}]
 	w.BalanceCents += one.AmountCents
 	w.changed = true
 	r.PaidCents -= one.AmountCents
 	r.changed = true
-	one.ReversedAt, one.Reason = c.at, reason
+	one.ReversedAt, one.Reason, one.givenBack = c.at, reason, givenBack
 	if !one.fresh && !one.changed {
 		c.undone = append(c.undone, one)
 	}
@@ -242,7 +244,7 @@ func (c *clearing) save(ctx context.Context) error {
 		rows = append(rows, one.args())
 	}
 	err = insertRows(ctx, c.tx.db, `INSERT INTO collection (`+collectionColumns+`) VALUES `, rows,
-		` ON CONFLICT (receivable, number) DO UPDATE SET reversed_at = excluded.reversed_at, reason = excluded.reason`)
+		` ON CONFLICT (receivable, number) DO UPDATE SET reversed_at = excluded.reversed_at, given_back = excluded.given_back, reason = excluded.reason`)
 	if err != nil {
 		return err
 	}
@@ -261,7 +263,7 @@ func (one *collectionRow) args() []any {
 	if !one.ReversedAt.IsZero() {
 		reversed = collectedMark(one.ReversedAt)
 	}
-	return []any{one.Receivable, one.number, one.place, one.Holder, one.AmountCents, one.Currency, one.debtor, one.PostedAt.UnixMicro(), reversed, one.Reason}
+	return []any{one.Receivable, one.number, one.place, one.Holder, one.AmountCents, one.Currency, one.debtor, one.PostedAt.UnixMicro(), reversed, one.givenBack, one.Reason}
 }
 
 func (c *clearing) saveReceivables(ctx context.Context) error {

@@ -130,7 +130,7 @@ func (t *Tx) uncollect(ctx context.Context, receivable, reason string, postedAt 
 	}
 	var list []billing.Collection
 	for _, one := range r.standing() {
-		c.undo(r, one, reason)
+		c.undo(r, one, reason, false)
 		list = append(list, one.Collection)
 	}
 	slices.Reverse(list)

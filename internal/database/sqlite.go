@@ -30,9 +30,9 @@ type sqliteEngine struct {
 const (
 	// sqliteReaders bounds the connections that read.
 	sqliteReaders = 8
-	// maxPrepared bounds the statements kept prepared for reading; texts
+	// maxPrepared bounds the statements kept prepared on a connection; texts
 	// beyond that are compiled for each use.
-	maxPrepared = 64
+	maxPrepared = 256
 	// sqliteAttempts bounds how often a busy database is asked again, each
 	// time after busy_timeout.
 	sqliteAttempts = 4
@@ -246,7 +246,8 @@ func (c *sqliteConn) Query(ctx context.Context, query string, args ...any) (Rows
 	return sqliteRows{r, done}, nil
 }
 
-// Bulk inserts by statements of many rows, within SQLite's bound on parameters.
+// Bulk inserts by statements of many rows, within SQLite's bound on parameters,
+// and of few different sizes, so that they stay compiled.
 func (c *sqliteConn) Bulk(ctx context.Context, table string, columns []string, next func() ([]any, bool)) error {
 	const perStatement = 50
 	// Parameters without names: the driver looks every name up.
@@ -257,9 +258,21 @@ func (c *sqliteConn) Bulk(ctx context.Context, table string, columns []string, n
 		n    int
 	)
 	flush := func() error {
-		_, err := c.Exec(ctx, head+strings.Repeat(tuple+", ", n-1)+tuple, args...)
-		args, n = args[:0], 0
-		return err
+		for rest := args; n > 0; {
+			size := 1
+			for _, fits := range []int{perStatement, 10} {
+				if n >= fits {
+					size = fits
+					break
+				}
+			}
+			if _, err := c.Exec(ctx, head+strings.Repeat(tuple+", ", size-1)+tuple, rest[:size*len(columns)]...); err != nil {
+				return err
+			}
+			rest, n = rest[size*len(columns):], n-size
+		}
+		args = args[:0]
+		return nil
 	}
 	for {
 		row, more := next()
@@ -272,9 +285,6 @@ func (c *sqliteConn) Bulk(ctx context.Context, table string, columns []string, n
 				return err
 			}
 		}
-	}
-	if n == 0 {
-		return nil
 	}
 	return flush()
 }

@@ -78,13 +78,15 @@ CREATE INDEX receivable_open_vehicle ON receivable (vehicle, posting, id) WHERE 
 
 -- Payments of receivables out of wallets; reversed_at is 0 while one stands.
 -- place is the wallet's count: a later one was made later. debtor is the
--- account of the ledger that owed.
+-- account of the ledger that owed. given_back says that it was undone since
+-- less was owed, or by another.
 CREATE TABLE collection (
     amount_cents bigint   NOT NULL CHECK (amount_cents > 0),
     number       bigint   NOT NULL,
     place        bigint   NOT NULL,
     posted_at    bigint   NOT NULL,
     reversed_at  bigint   NOT NULL,
+    given_back   boolean  NOT NULL,
     receivable   bytetext NOT NULL,
     holder       bytetext NOT NULL,
     currency     bytetext NOT NULL,
