@@ -140,6 +140,8 @@ type Batch struct {
 	Gap int64
 	// Reads is the archive of the batch's reads; nil if there is none.
 	Reads *ReadArchive
+	// Fence says what the batch was made under; nil is not checked.
+	Fence *Fence
 }
 
 // ReadArchive keeps the reads of one batch as evidence.
@@ -183,6 +185,10 @@ type Posting interface {
 	// Post posts the batch: passes, the money that they now owe (a change of
 	// amount or payer is a reversal and a new transaction), balances, outbox,
 	// archive and progress. Where the partition was never posted, any From is
-	// taken. Errors: ErrFenced, ErrStale, ErrInvalid, or a fault.
+	// taken. Errors: ErrFenced, ErrStale, ErrOutdated, ErrInvalid, or a fault.
 	Post(ctx context.Context, b Batch) error
+	// Facilities returns all facilities in the order of their names.
+	Facilities(ctx context.Context) ([]Facility, error)
+	// KnownPasses returns those of the ids that passes have, swallowed ones too.
+	KnownPasses(ctx context.Context, ids []string) ([]string, error)
 }

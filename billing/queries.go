@@ -139,6 +139,8 @@ type Assignment struct {
 	// FromMicros is inclusive; ToMicros exclusive, 0 meaning without end.
 	FromMicros, ToMicros int64
 	Exempt               bool
+	// Source says who keeps the row: empty for the file that operators put.
+	Source string
 }
 
 // Reading is what those need who look at the books. Safe for concurrent use.
@@ -170,8 +172,10 @@ type Deciding interface {
 
 // Registering keeps the registry.
 type Registering interface {
-	// PutRegistry replaces the whole registry and raises its version. Rows no
-	// longer in force stay in the books for audit.
+	// PutRegistry replaces the rows of the file, those of the empty Source, and
+	// raises the version; rows of other sources stay, and ErrConflict refuses a
+	// file that contradicts them. Rows no longer in force stay in the books for
+	// audit.
 	PutRegistry(ctx context.Context, rows []Assignment, at time.Time) (version int64, err error)
 	// RegistryVersion returns the present version; 0 if never put.
 	RegistryVersion(ctx context.Context) (int64, error)

@@ -171,7 +171,8 @@ func newPass(s Sighting) *Pass {
 
 // mintID derives a pass's id from the sighting that makes it. A repeat of the
 // same log mints the same id; two standing passes cannot share one, because
-// a pass covers the instant that it was minted from for ever.
+// a pass covers the instant that it was minted from for ever, unless it is
+// judged anew (see NextID).
 func mintID(s Sighting) string {
 	var buf [8]byte
 	binary.BigEndian.PutUint64(buf[:], uint64(s.Order.Micros))
@@ -187,6 +188,14 @@ func mintID(s Sighting) string {
 	h.Write([]byte(s.Vehicle.Name))
 	var sum [sha256.Size]byte
 	return hex.EncodeToString(h.Sum(sum[:0])[:16])
+}
+
+// NextID derives another id from one that is taken: passes that were judged
+// anew keep their ids, and then cover another instant than the one that the id
+// was minted from.
+func NextID(id string) string {
+	sum := sha256.Sum256([]byte("after " + id))
+	return hex.EncodeToString(sum[:16])
 }
 
 // join takes into p what q knows, and reports whether that changed anything

@@ -2,6 +2,7 @@ package books
 
 import (
 	"context"
+	"fmt"
 	"io/fs"
 	"strings"
 	"testing"
@@ -104,6 +105,36 @@ func schema3(t *testing.T) database.Schema {
 	return old
 }
 
+// postedBefore posts a pass as a program did that knew schema 3.
+func postedBefore(p billing.Pass) func(database.Session) error {
+	toll := transactionID(p.ID, 1, kindToll)
+	debtor, creditor := billing.MotoristPrefix+p.Account, billing.OperatorPrefix+p.Facility
+	return func(db database.Session) error {
+		for _, one := range []struct {
+			query string
+			args  []any
+		}{
+			{`INSERT INTO facility (facility, longest_micros, gap_micros) VALUES ($1, $2, 0)`, []any{p.Facility, p.LastMicros - p.FirstMicros}},
+			{`INSERT INTO pass (first_micros, last_micros, revision, amount_cents, toll_revision, registered, id, facility, toll_point, vehicle,
+				status, class, account, currency, rule, tariff_version, reasons, marks, merged_into, decision, evidence)
+				VALUES ($1, $2, 1, $3, 1, $4, $5, $6, $7, $8, $9, $10, $11, $12, '', '', '', '', '', '', $13)`,
+				[]any{p.FirstMicros, p.LastMicros, p.AmountCents, p.Registered, p.ID, p.Facility, p.TollPoint, p.Vehicle, p.Status, p.Class, p.Account, p.Currency, []byte{}}},
+			{`INSERT INTO outbox (posted_at, transactions, payload) VALUES (1, 1, $1)`, []any{[]byte(`{"posted_at":"1970-01-01T00:00:00Z","passes":[{"id":"` + p.ID + `","owed_changed":true}]}`)}},
+			{`INSERT INTO transactions (posted_at, posting, revision, id, kind, pass_id, currency, reverses) VALUES (1, 1, 1, $1, 'toll', $2, $3, '')`, []any{toll, p.ID, p.Currency}},
+			{`INSERT INTO entries (amount_cents, leg, transaction_id, account) VALUES ($1, 1, $2, $3)`, []any{p.AmountCents, toll, debtor}},
+			{`INSERT INTO entries (amount_cents, leg, transaction_id, account) VALUES ($1, 2, $2, $3)`, []any{-p.AmountCents, toll, creditor}},
+			{`INSERT INTO balance (amount_cents, account, currency) VALUES ($1, $2, $3)`, []any{p.AmountCents, debtor, p.Currency}},
+			{`INSERT INTO balance (amount_cents, account, currency) VALUES ($1, $2, $3)`, []any{-p.AmountCents, creditor, p.Currency}},
+			{`INSERT INTO progress (log_partition, next_offset, max_micros) VALUES (0, 1, 0)`, nil},
+		} {
+			if _, err := db.Exec(context.Background(), one.query, one.args...); err != nil {
+				return fmt.Errorf("%s: %w", one.query, err)
+			}
+		}
+		return nil
+	}
+}
+
 // testUpgrade: books with passes, made before there were charges, take them.
 func testUpgrade(t *testing.T, url string) {
 	ctx := t.Context()
@@ -115,12 +146,10 @@ func testUpgrade(t *testing.T, url string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	before := &Store{db: db}
-	err = before.post(ctx, &change{batch: &billing.Batch{To: 1}, passes: []billing.Pass{passAt(1, 0)}, postedAt: time.UnixMicro(1)})
-	if err != nil {
+	if err := db.Write(ctx, postedBefore(passAt(1, 0))); err != nil {
 		t.Fatal(err)
 	}
-	if err := before.Close(); err != nil {
+	if err := db.Close(); err != nil {
 		t.Fatal(err)
 	}
 	opts := testOptions()

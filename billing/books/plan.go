@@ -2,6 +2,7 @@ package books
 
 import (
 	"encoding/json"
+	"fmt"
 	"slices"
 	"strconv"
 	"time"
@@ -10,9 +11,9 @@ import (
 )
 
 // change is what one database transaction does to the passes: a batch of the
-// matcher's or a person's decision.
+// matcher's, a person's decision, or a restatement, which has neither.
 type change struct {
-	// batch is the batch, nil for a decision; it carries the fence and the
+	// batch is the batch, nil for others; it carries the fence and the
 	// archive.
 	batch    *billing.Batch
 	decision *billing.Decision
@@ -20,6 +21,42 @@ type change struct {
 	// gap is what the overlap guard holds; it is 0 where no pass moves.
 	gap      int64
 	postedAt time.Time
+}
+
+// moves reports whether passes may begin, end or move, so that the guard and
+// the facilities' longest pass matter.
+func (c *change) moves() bool { return c.decision == nil }
+
+// facilities returns the facilities to be locked, in order of name: those of
+// the passes, and those of the reads that joined a pass without changing it.
+func (c *change) facilities() []string {
+	names := facilities(c.passes)
+	if c.batch == nil || c.batch.Fence == nil {
+		return names
+	}
+	for name := range c.batch.Fence.Epochs {
+		if !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// outdated refuses a batch that was made before the facility's passes were
+// judged anew, or under an older registry than is asked for there.
+func (c *change) outdated(facility string, epoch, registry int64) error {
+	if c.batch == nil || c.batch.Fence == nil {
+		return nil
+	}
+	f := c.batch.Fence
+	switch {
+	case f.Epochs[facility] != epoch:
+		return fmt.Errorf("%w: passes at %s were judged anew", billing.ErrOutdated, facility)
+	case f.Registry < registry:
+		return fmt.Errorf("%w: reads at %s were resolved under version %d of the registry, version %d is asked for", billing.ErrOutdated, facility, f.Registry, registry)
+	}
+	return nil
 }
 
 // record is a pass as the books hold it.
@@ -244,7 +281,7 @@ func toldFacts(p *billing.Pass, owedChanged bool) eventPass {
 // given how they stand; those that need nothing are left out. The order is
 // that of standing.
 func places(c *change, standing []place) []place {
-	if c.batch == nil {
+	if !c.moves() {
 		return nil
 	}
 	longest := make(map[string]int64, len(standing))

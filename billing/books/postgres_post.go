@@ -16,9 +16,9 @@ import (
 
 // Statements of a posting, each over all its rows at once.
 const (
-	pgFacility = `INSERT INTO facility (facility, longest_micros, gap_micros)
-		SELECT n, 0, $2::bigint FROM unnest($1::text[]) AS n ON CONFLICT DO NOTHING`
-	pgPlaces = `SELECT facility, longest_micros, gap_micros FROM facility WHERE facility = ANY($1::text[])
+	pgFacility = `INSERT INTO facility (facility, longest_micros, gap_micros, registry_version)
+		SELECT n, 0, $2::bigint, (SELECT coalesce(max(version), 0) FROM registry) FROM unnest($1::text[]) AS n ON CONFLICT DO NOTHING`
+	pgPlaces = `SELECT facility, longest_micros, gap_micros, epoch, registry_version FROM facility WHERE facility = ANY($1::text[])
 		ORDER BY facility FOR NO KEY UPDATE`
 	// pgUpdate changes passes that stand one revision before and gives what
 	// they were: o is the row as the statement found it, and if it changed
@@ -111,15 +111,20 @@ func plannerSettings() map[string]string {
 // all partitions, and a row's lock is then held for little more than the
 // commit.
 func (s *Store) postPostgres(ctx context.Context, c *change) error {
-	names := facilities(c.passes)
+	names := c.facilities()
 	once := func(conn *pgx.Conn) error { return postOn(ctx, conn, c, names) }
 	err := s.db.Postgres(ctx, once)
 	if !errors.Is(err, errNoPlace) {
 		return err
 	}
 	// A new facility's row is made in a transaction of its own: made in that of
-	// the posting, it would be waited for out of order.
+	// the posting, it would be waited for out of order. The registry's lock makes
+	// its version the one in force: whoever asks for a newer one after that
+	// finds the row there.
 	err = s.db.Write(ctx, func(db database.Session) error {
+		if err := lockRegistry(ctx, db); err != nil {
+			return err
+		}
 		_, err := db.Exec(ctx, pgFacility, slices.Clone(names), c.gap)
 		return err
 	})
@@ -162,7 +167,7 @@ func (p *pgPosting) passes(ctx context.Context) error {
 		b.Queue(fenceSQL, database.EncodeArgs(fenceArgs(p.c.batch))...)
 	}
 	var swallowed, amended, added []*billing.Pass
-	if len(p.c.passes) > 0 {
+	if len(p.names) > 0 {
 		b.Queue(pgPlaces, database.EncodeArgs([]any{slices.Clone(p.names)})...)
 		swallowed, amended, added = sortOut(p.c.passes)
 		// Swallowed passes make room before others take their place.
@@ -199,7 +204,7 @@ func (p *pgPosting) readPasses(results pgx.BatchResults, swallowed, amended, add
 			return billing.ErrFenced
 		}
 	}
-	if len(p.c.passes) == 0 {
+	if len(p.names) == 0 {
 		return nil
 	}
 	if err := p.readPlaces(results); err != nil {
@@ -227,8 +232,14 @@ func (p *pgPosting) readPlaces(results pgx.BatchResults) error {
 	defer r.Close()
 	p.standing = nil
 	for r.Next() {
-		var s place
-		if err := r.Scan(&s.facility, &s.longest, &s.smallestGap); err != nil {
+		var (
+			s               place
+			epoch, registry int64
+		)
+		if err := r.Scan(&s.facility, &s.longest, &s.smallestGap, &epoch, &registry); err != nil {
+			return err
+		}
+		if err := p.c.outdated(s.facility, epoch, registry); err != nil {
 			return err
 		}
 		p.standing = append(p.standing, s)
@@ -292,7 +303,7 @@ func (p *pgPosting) follow(ctx context.Context, f *plan) error {
 	if p.c.batch != nil && p.c.batch.Reads != nil {
 		b.Queue(archiveSQL, archiveArgs(p.c.batch)...)
 	}
-	if p.c.batch != nil {
+	if p.c.moves() {
 		queueGuard(b, p.c, longestOf(p.standing, moved))
 	}
 	queueBalances(b, f)

@@ -17,14 +17,10 @@ func (s *Store) List(ctx context.Context, f billing.Filter) ([]billing.Pass, err
 	if f.Limit <= 0 {
 		return nil, fmt.Errorf("listing passes: %w", invalid("limit %d", f.Limit))
 	}
-	query, args := listQuery(&f)
 	var passes []billing.Pass
-	err := s.db.Direct(ctx, func(db database.Session) error {
-		return database.Each(ctx, db, query, args, func(r database.Rows) error {
-			p, err := scanPass(r)
-			passes = append(passes, p.Pass)
-			return err
-		})
+	err := s.db.Direct(ctx, func(db database.Session) (err error) {
+		passes, err = listPasses(ctx, db, &f)
+		return err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("listing passes: %w", err)
@@ -74,16 +70,8 @@ func listQuery(f *billing.Filter) (string, []any) {
 // History returns all that the books know of one pass. See billing.Reading.
 func (s *Store) History(ctx context.Context, passID string) (billing.History, error) {
 	var h billing.History
-	err := s.db.Read(ctx, func(db database.Session) error {
-		r, err := passByID(ctx, db, passID)
-		if err != nil {
-			return err
-		}
-		h.Pass = r.Pass
-		if h.Revisions, err = revisions(ctx, db, passID); err != nil {
-			return err
-		}
-		h.Transactions, err = transactions(ctx, db, passID)
+	err := s.db.Read(ctx, func(db database.Session) (err error) {
+		h, err = historyOf(ctx, db, passID)
 		return err
 	})
 	if err != nil {
@@ -236,7 +224,14 @@ func (s *Store) PruneArchives(ctx context.Context, before time.Time) (int64, err
 	err := s.db.Write(ctx, func(db database.Session) error {
 		var err error
 		n, err = db.Exec(ctx, `DELETE FROM read_archive WHERE posted_at < $1`, before.UnixMicro())
-		return err
+		if err != nil || n == 0 {
+			return err
+		}
+		kept, err := metaInt(ctx, db, keptSinceName)
+		if err != nil || kept >= before.UnixMicro() {
+			return err
+		}
+		return putMeta(ctx, db, keptSinceName, before.UnixMicro())
 	})
 	if err != nil {
 		return 0, fmt.Errorf("pruning archived reads: %w", err)

@@ -36,7 +36,7 @@ func digestOf(a *billing.Assignment) rowDigest {
 // latestVersion gives the registry's present version.
 const latestVersion = `SELECT coalesce(max(version), 0) FROM registry`
 
-// PutRegistry replaces the whole registry. Only what differs is written: rows
+// PutRegistry replaces the rows of the file. Only what differs is written: rows
 // that no longer hold are closed at the new version, never deleted. Rows given
 // twice count once. See billing.Registering.
 func (s *Store) PutRegistry(ctx context.Context, list []billing.Assignment, at time.Time) (int64, error) {
@@ -47,6 +47,9 @@ func (s *Store) PutRegistry(ctx context.Context, list []billing.Assignment, at t
 			if !utf8.ValidString(text) {
 				return 0, fmt.Errorf("putting the registry: %w", invalid("row %d holds text that is not UTF-8", i+1))
 			}
+		}
+		if a.Source != "" {
+			return 0, fmt.Errorf("putting the registry: %w", invalid("row %d has the source %q; a file's rows have none", i+1, a.Source))
 		}
 		wanted[digestOf(a)] = struct{}{}
 	}
@@ -64,8 +67,7 @@ func (s *Store) PutRegistry(ctx context.Context, list []billing.Assignment, at t
 
 func putRegistry(ctx context.Context, db database.Session, list []billing.Assignment, wanted map[rowDigest]struct{}, at time.Time) (int64, error) {
 	var version, lastID int64
-	// The lock on one row makes those who put at once wait for each other.
-	if _, err := db.Exec(ctx, `INSERT INTO meta AS m (name, value) VALUES ('registry_lock', '') ON CONFLICT (name) DO UPDATE SET value = m.value`); err != nil {
+	if err := lockRegistry(ctx, db); err != nil {
 		return 0, err
 	}
 	if _, err := database.One(ctx, db, latestVersion, nil, &version); err != nil {
@@ -77,7 +79,12 @@ func putRegistry(ctx context.Context, db database.Session, list []billing.Assign
 	version++
 	present := make(map[rowDigest]struct{})
 	var gone []int64
+	var others []billing.Assignment
 	err := eachAssignment(ctx, db, func(id int64, a *billing.Assignment) {
+		if a.Source != "" {
+			others = append(others, *a)
+			return
+		}
 		d := digestOf(a)
 		if _, stays := wanted[d]; stays {
 			present[d] = struct{}{}
@@ -85,6 +92,9 @@ func putRegistry(ctx context.Context, db database.Session, list []billing.Assign
 			gone = append(gone, id)
 		}
 	})
+	if err == nil {
+		err = contradicts(list, others)
+	}
 	if err != nil {
 		return 0, err
 	}
@@ -110,7 +120,8 @@ func putRegistry(ctx context.Context, db database.Session, list []billing.Assign
 	if err != nil {
 		return 0, err
 	}
-	_, err = db.Exec(ctx, `INSERT INTO registry (version, put_at, rows_in) VALUES ($1, $2, $3)`, version, at.UnixMicro(), int64(len(wanted)))
+	_, err = db.Exec(ctx, `INSERT INTO registry (version, put_at, rows_in) VALUES ($1, $2, $3)`,
+		version, at.UnixMicro(), int64(len(wanted)+len(others)))
 	return version, err
 }
 
@@ -134,18 +145,22 @@ func closeAssignments(ctx context.Context, db database.Session, ids []int64, ver
 
 // eachAssignment calls fn with every row in force, in the order of their ids.
 func eachAssignment(ctx context.Context, db database.Session, fn func(id int64, a *billing.Assignment)) error {
-	return database.Each(ctx, db, `SELECT id, from_micros, to_micros, exempt, account, plate, class, tag FROM assignment
+	return database.Each(ctx, db, `SELECT `+assignmentColumns+` FROM assignment
 		WHERE until_version = 0 ORDER BY id`, nil, func(r database.Rows) error {
-		var (
-			id int64
-			a  billing.Assignment
-		)
-		if err := r.Scan(&id, &a.FromMicros, &a.ToMicros, &a.Exempt, &a.Account, &a.Plate, &a.Class, &a.Tag); err != nil {
-			return err
+		id, a, err := scanAssignment(r)
+		if err == nil {
+			fn(id, &a)
 		}
-		fn(id, &a)
-		return nil
+		return err
 	})
+}
+
+// assignmentColumns are what scanAssignment reads.
+const assignmentColumns = `id, from_micros, to_micros, exempt, account, plate, class, tag, source`
+
+func scanAssignment(r database.Rows) (id int64, a billing.Assignment, err error) {
+	err = r.Scan(&id, &a.FromMicros, &a.ToMicros, &a.Exempt, &a.Account, &a.Plate, &a.Class, &a.Tag, &a.Source)
+	return id, a, err
 }
 
 // RegistryVersion returns the present version. See billing.Registering.

@@ -11,10 +11,11 @@ import (
 
 // Statements of a posting, row by row; all are compiled once.
 const (
-	liteFacility = `INSERT INTO facility (facility, longest_micros, gap_micros) VALUES ($1, 0, $2) ON CONFLICT DO NOTHING`
-	litePlace    = `SELECT facility, longest_micros, gap_micros FROM facility WHERE facility = $1`
-	liteFacts    = `SELECT ` + factColumns + ` FROM pass o WHERE o.id = $1`
-	liteUpdate   = `UPDATE pass SET facility = $2, toll_point = $3, vehicle = $4, registered = $5, first_micros = $6, last_micros = $7,
+	liteFacility = `INSERT INTO facility (facility, longest_micros, gap_micros, registry_version)
+		SELECT CAST($1 AS text), 0, CAST($2 AS bigint), coalesce(max(version), 0) FROM registry WHERE true ON CONFLICT DO NOTHING`
+	litePlace  = `SELECT facility, longest_micros, gap_micros, epoch, registry_version FROM facility WHERE facility = $1`
+	liteFacts  = `SELECT ` + factColumns + ` FROM pass o WHERE o.id = $1`
+	liteUpdate = `UPDATE pass SET facility = $2, toll_point = $3, vehicle = $4, registered = $5, first_micros = $6, last_micros = $7,
 		revision = $8, status = $9, class = $10, account = $11, amount_cents = $12, currency = $13, rule = $14, tariff_version = $15,
 		reasons = $16, marks = $17, merged_into = $18, evidence = $19, decision = CASE WHEN $20 = '' THEN decision ELSE $20 END
 		WHERE id = $1`
@@ -30,7 +31,7 @@ const (
 	liteTollRevision = `UPDATE pass SET toll_revision = $2 WHERE id = $1`
 	liteMarkDrop     = `DELETE FROM pass_mark WHERE facility = $1 AND mark = $2 AND first_micros = $3 AND pass_id = $4`
 	liteMarkPut      = `INSERT INTO pass_mark (facility, mark, first_micros, pass_id) VALUES ($1, $2, $3, $4)`
-	liteOutbox       = `INSERT INTO outbox (posted_at, transactions, payload) VALUES ($1, $2, $3)`
+	liteOutbox       = `INSERT INTO outbox (posted_at, transactions, payload) VALUES ($1, $2, $3) RETURNING id`
 	liteTransaction  = `INSERT INTO transactions (id, kind, pass_id, revision, currency, reverses, posted_at, posting)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`
 	liteEntry   = `INSERT INTO entries (transaction_id, leg, account, amount_cents) VALUES ($1, $2, $3, $4)`
@@ -118,12 +119,21 @@ func (l *litePosting) run(ctx context.Context) error {
 // places reads the rows of the facilities touched, making those that are new.
 func (l *litePosting) places(ctx context.Context) ([]place, error) {
 	var standing []place
-	for _, name := range facilities(l.c.passes) {
-		if err := l.exec(ctx, liteFacility, name, l.c.gap); err != nil {
+	for _, name := range l.c.facilities() {
+		var (
+			p               place
+			epoch, registry int64
+		)
+		found, err := database.One(ctx, l.db, litePlace, []any{name}, &p.facility, &p.longest, &p.smallestGap, &epoch, &registry)
+		if err == nil && !found {
+			if err = l.exec(ctx, liteFacility, name, l.c.gap); err == nil {
+				_, err = database.One(ctx, l.db, litePlace, []any{name}, &p.facility, &p.longest, &p.smallestGap, &epoch, &registry)
+			}
+		}
+		if err != nil {
 			return nil, err
 		}
-		var p place
-		if _, err := database.One(ctx, l.db, litePlace, []any{name}, &p.facility, &p.longest, &p.smallestGap); err != nil {
+		if err := l.c.outdated(name, epoch, registry); err != nil {
 			return nil, err
 		}
 		standing = append(standing, p)
@@ -223,11 +233,8 @@ func (l *litePosting) money(ctx context.Context, p *plan) error {
 	if p.payload == nil {
 		return nil
 	}
-	if err := l.exec(ctx, liteOutbox, p.postedAt, int64(len(p.transactions)), p.payload); err != nil {
-		return err
-	}
 	var posting int64
-	if _, err := database.One(ctx, l.db, `SELECT last_insert_rowid()`, nil, &posting); err != nil {
+	if _, err := database.One(ctx, l.db, liteOutbox, []any{p.postedAt, int64(len(p.transactions)), p.payload}, &posting); err != nil {
 		return err
 	}
 	for i := range p.transactions {
@@ -274,7 +281,7 @@ func (l *litePosting) rest(ctx context.Context, p *plan) error {
 	if l.c.decision != nil {
 		return l.exec(ctx, decisionSQL, decisionArgs(&l.c.passes[0], l.c.decision)...)
 	}
-	if l.c.batch.Reads != nil {
+	if l.c.batch != nil && l.c.batch.Reads != nil {
 		return l.exec(ctx, archiveSQL, archiveArgs(l.c.batch)...)
 	}
 	return nil
@@ -289,7 +296,7 @@ func revisionArgs(was *record, replacedAt int64) []any {
 // guard refuses a posting after which two passes of one vehicle at one toll
 // point would overlap or be within the gap of each other.
 func (l *litePosting) guard(ctx context.Context, longest map[string]int64) error {
-	if l.c.batch == nil {
+	if !l.c.moves() {
 		return nil
 	}
 	for i := range l.c.passes {

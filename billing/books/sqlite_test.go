@@ -90,7 +90,7 @@ func TestSQLiteDiskFull(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	pages("120")
+	pages("400")
 	var (
 		next int64
 		full error

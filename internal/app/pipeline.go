@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"freeflow/billing"
+	"freeflow/billing/books"
 	"freeflow/internal/clock"
 	"freeflow/internal/kafka"
 	"freeflow/rsu"
@@ -18,14 +19,16 @@ import (
 	"freeflow/tolling/operator"
 	"freeflow/tolling/passage/redispassage"
 	"freeflow/tolling/registry"
+	"freeflow/tolling/rejudge"
 	"freeflow/tolling/tariff"
 )
 
 // newMatcher puts the matcher together.
-func newMatcher(p *parts, current *registry.Current, clk clock.Clock, reg prometheus.Registerer, log *slog.Logger) *matcher.Matcher {
+func newMatcher(p *parts, keep *keeper, clk clock.Clock, reg prometheus.Registerer, log *slog.Logger) *matcher.Matcher {
 	return matcher.New(matcher.Config{
 		Network:  p.network,
-		Registry: current,
+		Registry: keep.current,
+		Refresh:  keep.load,
 		Books:    p.books,
 		Open:     redispassage.New(p.redis),
 		Rejects:  rejects{p.publisher},
@@ -58,8 +61,13 @@ type keeper struct {
 	books   billing.Registering
 	network *tariff.Network
 	current *registry.Current
+	follow  *rejudge.Follower // sets current
 	clock   clock.Clock
-	version int64 // of current; used by watch and, before it, by load
+}
+
+func newKeeper(b *books.Store, network *tariff.Network, clk clock.Clock) *keeper {
+	current := registry.NewCurrent()
+	return &keeper{books: b, network: network, current: current, follow: rejudge.NewFollower(b, current), clock: clk}
 }
 
 // Put takes a registry.csv, stores it and puts it in force in this process.
@@ -79,34 +87,15 @@ func (k *keeper) Put(ctx context.Context, csv io.Reader) (version int64, rows in
 	if version, err = k.books.PutRegistry(ctx, stored, k.clock.Now()); err != nil {
 		return 0, 0, fmt.Errorf("storing the registry: %w", err)
 	}
-	k.current.Set(registry.New(parsed))
-	return version, len(parsed), nil
+	rows = len(parsed)
+	// What is read back is as large again.
+	clear(parsed)
+	clear(stored)
+	return version, rows, k.load(ctx)
 }
 
 // load puts the stored registry in force if it is another than before.
-func (k *keeper) load(ctx context.Context) error {
-	version, err := k.books.RegistryVersion(ctx)
-	if err != nil {
-		return fmt.Errorf("reading the registry's version: %w", err)
-	}
-	if version == k.version {
-		return nil
-	}
-	rows, version, err := k.books.Registry(ctx)
-	if err != nil {
-		return fmt.Errorf("reading the registry: %w", err)
-	}
-	loaded := make([]registry.Assignment, len(rows))
-	for i, a := range rows {
-		loaded[i] = registry.Assignment{
-			Account: a.Account, Plate: a.Plate, Class: a.Class, Tag: a.Tag,
-			FromMicros: a.FromMicros, ToMicros: a.ToMicros, Exempt: a.Exempt,
-		}
-	}
-	k.current.Set(registry.New(loaded))
-	k.version = version
-	return nil
-}
+func (k *keeper) load(ctx context.Context) error { return k.follow.Load(ctx) }
 
 // watchEvery is how often other processes' registries are looked for; one put
 // anywhere is in force everywhere within a second.
@@ -130,8 +119,9 @@ func (k *keeper) watch(ctx context.Context, log *slog.Logger) error {
 
 // explainer finds the reads of a pass in the archive.
 type explainer struct {
-	books   billing.Reading
-	network *tariff.Network
+	books    billing.Reading
+	network  *tariff.Network
+	registry *registry.Current
 }
 
 func (e explainer) Explain(ctx context.Context, passID string) (operator.Explanation, error) {
@@ -139,7 +129,7 @@ func (e explainer) Explain(ctx context.Context, passID string) (operator.Explana
 	if err != nil {
 		return operator.Explanation{}, err
 	}
-	reads, err := matcher.ReadsOf(ctx, e.books, e.network, history.Pass)
+	reads, err := matcher.ReadsOf(ctx, e.books, e.network, e.registry.Get(), history.Pass)
 	if err != nil {
 		return operator.Explanation{}, err
 	}

@@ -128,11 +128,11 @@ func replay(ctx context.Context, env Env, f replayFlags, files []string) (err er
 		return err
 	}
 	defer p.close(log)
-	keep := &keeper{books: p.books, network: p.network, current: registry.NewCurrent(), clock: env.Clock}
+	keep := newKeeper(p.books, p.network, env.Clock)
 	if err := keep.putFile(ctx, f.registry); err != nil {
 		return err
 	}
-	run := startRun(ctx, p, newMatcher(p, keep.current, env.Clock, prometheus.NewRegistry(), log), sessionTimeout, log)
+	run := startRun(ctx, p, newMatcher(p, keep, env.Clock, prometheus.NewRegistry(), log), sessionTimeout, log)
 	s, feedErr := feed(ctx, env, p, f, files, rejects)
 	// What was read is worked to the end also where a file broke off: the
 	// reads before the break are accepted and must not hang in the air.

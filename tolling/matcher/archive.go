@@ -14,13 +14,17 @@ import (
 // the longest kind.
 const maxArchive = 64 << 20
 
+// archiveVersion leads every archive; archives of version 1 do not say by which
+// registry they were resolved.
+const archiveVersion = 2
+
 // archiver packs the reads of a batch, each with the vehicle it was resolved to.
 type archiver struct {
 	encoder *zstd.Encoder
 	raw     []byte
 }
 
-func (a *archiver) pack(reads []reading) (*billing.ReadArchive, error) {
+func (a *archiver) pack(reads []reading, registry int64) (*billing.ReadArchive, error) {
 	if len(reads) == 0 {
 		return nil, nil
 	}
@@ -32,7 +36,8 @@ func (a *archiver) pack(reads []reading) (*billing.ReadArchive, error) {
 	}
 	archive := &billing.ReadArchive{Count: len(reads), MinMicros: never}
 	e := &encoder{b: a.raw[:0]}
-	e.uint(recordVersion)
+	e.uint(archiveVersion)
+	e.int(registry)
 	var one []byte
 	for i := range reads {
 		r := &reads[i]
@@ -56,8 +61,17 @@ func (a *archiver) pack(reads []reading) (*billing.ReadArchive, error) {
 	return archive, nil
 }
 
-// unpack calls each with the reads of an archived batch.
-func unpack(blob []byte, each func(v tolling.Vehicle, r rsu.Read)) error {
+// Archived is one archived read.
+type Archived struct {
+	Read rsu.Read
+	// Vehicle is what the read named when it was posted, by version Registry of
+	// the registry; 0 where that is not known.
+	Vehicle  tolling.Vehicle
+	Registry int64
+}
+
+// Unpack calls each with the reads of an archived batch, until it fails.
+func Unpack(blob []byte, each func(Archived) error) error {
 	z, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(maxArchive))
 	if err != nil {
 		return err
@@ -68,15 +82,27 @@ func unpack(blob []byte, each func(v tolling.Vehicle, r rsu.Read)) error {
 		return fmt.Errorf("unpacking archived reads: %w", err)
 	}
 	d := &decoder{b: raw}
-	d.version()
+	version := d.uint()
+	var one Archived
+	switch {
+	case d.err != nil:
+		return d.err
+	case version == archiveVersion:
+		one.Registry = d.int()
+	case version != 1:
+		return fmt.Errorf("an archive of reads has version %d, this program reads %d", version, archiveVersion)
+	}
 	for len(d.b) > 0 && d.err == nil {
-		v := tolling.Vehicle{Name: d.string(), Registered: d.uint() == 1}
-		var read rsu.Read
-		if one := d.string(); d.err == nil {
-			if err := read.UnmarshalBinary([]byte(one)); err != nil {
-				return fmt.Errorf("decoding an archived read: %w", err)
-			}
-			each(v, read)
+		one.Vehicle = tolling.Vehicle{Name: d.string(), Registered: d.uint() == 1}
+		text := d.string()
+		if d.err != nil {
+			break
+		}
+		if err := one.Read.UnmarshalBinary([]byte(text)); err != nil {
+			return fmt.Errorf("decoding an archived read: %w", err)
+		}
+		if err := each(one); err != nil {
+			return err
 		}
 	}
 	return d.err

@@ -87,6 +87,14 @@ func (b *modelBooks) Passes(_ context.Context, windows []billing.Window) ([]bill
 	return slices.Collect(maps.Values(found)), nil
 }
 
+func (b *modelBooks) Facilities(context.Context) ([]billing.Facility, error) { return nil, nil }
+
+func (b *modelBooks) KnownPasses(_ context.Context, ids []string) ([]string, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.DeleteFunc(slices.Clone(ids), func(id string) bool { return b.passes[id].ID == "" }), nil
+}
+
 func (b *modelBooks) Post(_ context.Context, batch billing.Batch) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()

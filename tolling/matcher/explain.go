@@ -9,6 +9,7 @@ import (
 	"freeflow/billing"
 	"freeflow/rsu"
 	"freeflow/tolling"
+	"freeflow/tolling/registry"
 )
 
 // Archive gives the archived reads; billing.Reading does.
@@ -17,22 +18,36 @@ type Archive interface {
 }
 
 // ReadsOf returns the reads that make up a pass, in order, each once however
-// often it was sent. Reads older than the archive's retention are gone.
-func ReadsOf(ctx context.Context, books Archive, n rsu.Roadside, p billing.Pass) ([]rsu.Read, error) {
+// often it was sent: those that name its vehicle by the registry in force, or
+// if that is nil or none does, those that named it when they were posted.
+// Reads older than the archive's retention are gone.
+func ReadsOf(ctx context.Context, books Archive, n rsu.Roadside, in *registry.Registry, p billing.Pass) ([]rsu.Read, error) {
 	vehicle := tolling.Vehicle{Name: p.Vehicle, Registered: p.Registered}
-	seen := make(map[rsu.Read]bool)
+	seen, posted := make(map[rsu.Read]bool), make(map[rsu.Read]bool)
 	var broken error
 	err := books.Archives(ctx, p.FirstMicros, p.LastMicros, func(blob []byte) bool {
-		broken = unpack(blob, func(v tolling.Vehicle, r rsu.Read) {
-			if v != vehicle || r.TimeMicros < p.FirstMicros || r.TimeMicros > p.LastMicros {
-				return
+		broken = Unpack(blob, func(a Archived) error {
+			r := a.Read
+			if r.TimeMicros < p.FirstMicros || r.TimeMicros > p.LastMicros {
+				return nil
 			}
-			if point, _, ok := n.TollPoint(r.Unit); ok && point == p.TollPoint {
+			point, _, ok := n.TollPoint(r.Unit)
+			if !ok || point != p.TollPoint {
+				return nil
+			}
+			if a.Vehicle == vehicle {
+				posted[r] = true
+			}
+			if in != nil && in.Resolve(r, point).Vehicle == vehicle {
 				seen[r] = true
 			}
+			return nil
 		})
 		return broken == nil
 	})
+	if len(seen) == 0 {
+		seen = posted
+	}
 	if err == nil {
 		err = broken
 	}

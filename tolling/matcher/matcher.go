@@ -20,6 +20,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strconv"
 	"time"
 
 	"freeflow/billing"
@@ -71,7 +72,7 @@ const (
 	maxAttempts = 8
 )
 
-// Config is what a Matcher is made of; all fields but Hook are required.
+// Config is what a Matcher is made of; all fields but Refresh and Hook are required.
 type Config struct {
 	Network  Network
 	Registry *registry.Current
@@ -84,6 +85,9 @@ type Config struct {
 	// Owner names this process among those that share the open passes; it
 	// must differ from process to process and from start to start.
 	Owner string
+	// Refresh loads the registry in force into Registry; it is called when the
+	// books ask for a newer one. Nil waits for others to do it.
+	Refresh func(ctx context.Context) error
 	// Hook is called at named points between the steps of a batch; fault
 	// tests kill the process there. Nil calls nothing.
 	Hook func(point string)
@@ -139,6 +143,9 @@ type session struct {
 	partition int
 	stamp     passage.Stamp // what the held state is stamped with
 	progress  billing.Progress
+	// fences are the facilities as they stood before any pass now known was
+	// read: what was judged anew since is refused by the books.
+	fences map[string]billing.Facility
 	// horizon: all passes whose last read is at or after it are held.
 	horizon int64
 	// holding is false while the books are all there is: the held state was
@@ -179,9 +186,59 @@ func (m *Matcher) begin(ctx context.Context, log kafka.Session) (*session, error
 			return nil, fmt.Errorf("seeking offset %d of partition %d: %w", s.progress.NextOffset, s.partition, err)
 		}
 	}
-	s.stamp = passage.Stamp{Books: m.Books.ID(), Offset: s.progress.NextOffset, Owner: m.Owner}
+	if err := s.readFences(ctx); err != nil {
+		return nil, err
+	}
+	s.stamp = passage.Stamp{Books: s.generation(), Offset: s.progress.NextOffset, Owner: m.Owner}
 	s.adopt(ctx)
 	return s, nil
+}
+
+// readFences reads how the facilities stand.
+func (s *session) readFences(ctx context.Context) error {
+	list, err := s.Books.Facilities(ctx)
+	if err != nil {
+		return fmt.Errorf("reading the facilities: %w", err)
+	}
+	s.fences = make(map[string]billing.Facility, len(list))
+	for _, f := range list {
+		s.fences[f.Name] = f
+	}
+	return nil
+}
+
+// generation names the books as the open passes held know them: what was held
+// before passes were judged anew is of another generation.
+func (s *session) generation() string {
+	var epochs int64
+	for _, f := range s.fences {
+		epochs += f.Epoch
+	}
+	if epochs == 0 {
+		return s.Books.ID()
+	}
+	return s.Books.ID() + "+" + strconv.FormatInt(epochs, 10)
+}
+
+// catchUp reads again what the books say is outdated. What is held is let go
+// only if passes as late as those were judged anew.
+func (s *session) catchUp(ctx context.Context, cause error) error {
+	if s.Refresh != nil {
+		if err := s.Refresh(ctx); err != nil {
+			return fmt.Errorf("loading the registry that the books ask for: %w", err)
+		}
+	}
+	before := s.fences
+	if err := s.readFences(ctx); err != nil {
+		return err
+	}
+	for name, f := range s.fences {
+		if f.Epoch != before[name].Epoch && f.EpochMicros >= s.horizon {
+			s.distrust(ctx, cause)
+			break
+		}
+	}
+	return nil
 }
 
 // adopt takes over the open passes held for the partition, where they stand
@@ -212,7 +269,7 @@ func (s *session) distrust(ctx context.Context, cause error) {
 	s.horizon = never
 	s.expiry = expiry{}
 	s.retryAt = s.Clock.Now().Add(storeRetry)
-	if errors.Is(cause, passage.ErrLost) || errors.Is(cause, billing.ErrStale) {
+	if errors.Is(cause, passage.ErrLost) || errors.Is(cause, billing.ErrStale) || errors.Is(cause, billing.ErrOutdated) {
 		s.retryAt = time.Time{} // the store answers: begin anew at once
 	}
 }
@@ -228,7 +285,7 @@ func (s *session) renew(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("reading the latest read time: %w", err)
 	}
-	s.stamp.Offset = s.progress.NextOffset
+	s.stamp.Offset, s.stamp.Books = s.progress.NextOffset, s.generation()
 	call, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
 	if err := s.Open.Reset(call, s.partition, s.stamp, latest+1); err != nil {
@@ -270,6 +327,11 @@ func (s *session) turn(ctx context.Context, records []kafka.Record, next int64) 
 			return err
 		}
 		s.Hook(PointJudged)
+		if attempt > 1 {
+			if err := t.remint(ctx); err != nil {
+				return err
+			}
+		}
 		batch, err := t.batch(next)
 		if err != nil {
 			return err
@@ -277,6 +339,13 @@ func (s *session) turn(ctx context.Context, records []kafka.Record, next int64) 
 		err = s.Books.Post(ctx, batch)
 		if errors.Is(err, billing.ErrStale) && attempt < maxAttempts {
 			s.distrust(ctx, err)
+			s.Metrics.Stale.Inc()
+			continue
+		}
+		if errors.Is(err, billing.ErrOutdated) && attempt < maxAttempts {
+			if err := s.catchUp(ctx, err); err != nil {
+				return err
+			}
 			s.Metrics.Stale.Inc()
 			continue
 		}

@@ -20,9 +20,12 @@ func (t *table) batch(next int64) (billing.Batch, error) {
 		MaxMicros: t.progress.MaxMicros,
 		PostedAt:  t.Clock.Now(),
 		Gap:       t.Network.GapMicros(),
+		Fence:     &billing.Fence{Registry: t.registry.Version(), Epochs: map[string]int64{}},
 	}
 	for i := range t.reads {
 		b.MaxMicros = max(b.MaxMicros, t.reads[i].read.TimeMicros)
+		facility := t.reads[i].facility
+		b.Fence.Epochs[facility] = t.fences[facility].Epoch
 	}
 	// Passes that were swallowed are no longer in their record; they come
 	// first, so that no two standing ones overlap at any moment.
@@ -42,7 +45,7 @@ func (t *table) batch(next int64) (billing.Batch, error) {
 	slices.SortFunc(standing, byID)
 	b.Passes = append(swallowed, standing...)
 	var err error
-	if b.Reads, err = t.session.archive.pack(t.reads); err != nil {
+	if b.Reads, err = t.session.archive.pack(t.reads, t.registry.Version()); err != nil {
 		return b, fmt.Errorf("packing the reads of offsets %d to %d: %w", b.From, b.To, err)
 	}
 	return b, nil

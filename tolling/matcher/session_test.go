@@ -231,7 +231,7 @@ func TestReadsOfAPass(t *testing.T) {
 			pass = p
 		}
 	}
-	reads, err := ReadsOf(t.Context(), b.books, b.config.Network, pass)
+	reads, err := ReadsOf(t.Context(), b.books, b.config.Network, nil, pass)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,6 +8,7 @@ import (
 	"freeflow/billing"
 	"freeflow/tolling"
 	"freeflow/tolling/passage"
+	"freeflow/tolling/registry"
 )
 
 // held is a pass with what the books know of it.
@@ -63,15 +64,17 @@ func (r *record) covers(from, to int64) bool {
 // reads name, and of those that the rules relate to them.
 type table struct {
 	*session
-	reads   []reading
-	records map[passage.Key]*record
-	byID    map[string]*held
-	order   []passage.Key // of records, for a repeatable order of posting
+	// registry resolves the reads of the batch, all by the same version.
+	registry *registry.Registry
+	reads    []reading
+	records  map[passage.Key]*record
+	byID     map[string]*held
+	order    []passage.Key // of records, for a repeatable order of posting
 }
 
 func newTable(s *session, reads []reading) *table {
 	return &table{
-		session: s, reads: reads,
+		session: s, registry: s.Registry.Get(), reads: reads,
 		records: make(map[passage.Key]*record, len(reads)),
 		byID:    make(map[string]*held, len(reads)),
 	}
@@ -79,12 +82,11 @@ func newTable(s *session, reads []reading) *table {
 
 // match resolves the batch's reads, puts them into passes and judges those.
 func (t *table) match(ctx context.Context) error {
-	current := t.Registry.Get()
 	needs := make(map[passage.Key]span, len(t.reads))
 	keys := make([]passage.Key, 0, len(t.reads))
 	for i := range t.reads {
 		r := &t.reads[i]
-		r.sighting = current.Resolve(r.read, r.point)
+		r.sighting = t.registry.Resolve(r.read, r.point)
 		k := keyOf(r.facility, r.sighting.Vehicle)
 		at := r.sighting.Order.Micros
 		need, known := needs[k]
@@ -403,6 +405,35 @@ func (t *table) judge(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// remint gives new passes other ids where the books know theirs: one that was
+// judged anew may have kept the id of an instant that it no longer covers.
+func (t *table) remint(ctx context.Context) error {
+	for {
+		var fresh []string
+		for id, h := range t.byID {
+			if h.revision == 0 {
+				fresh = append(fresh, id)
+			}
+		}
+		if len(fresh) == 0 {
+			return nil
+		}
+		taken, err := t.Books.KnownPasses(ctx, fresh)
+		if err != nil {
+			return fmt.Errorf("looking for passes by id: %w", err)
+		}
+		if len(taken) == 0 {
+			return nil
+		}
+		for _, id := range taken {
+			h := t.byID[id]
+			delete(t.byID, id)
+			h.ID = tolling.NextID(id)
+			t.byID[h.ID] = h
+		}
+	}
 }
 
 // sentence judges one pass and marks it changed if the verdict is another one.

@@ -76,6 +76,9 @@ func registryProblem(err error, body *watched) error {
 			_ = p.With("more", parse.More)
 		}
 		return p
+	case errors.Is(err, billing.ErrConflict):
+		return web.NewProblem(http.StatusConflict, "conflict", "The registry contradicts what accounts keep",
+			"nothing was changed: "+err.Error())
 	case errors.Is(err, errUnpackedTooLarge):
 		return web.NewProblem(http.StatusRequestEntityTooLarge, "too-large", "",
 			"the registry may have at most "+strconv.Itoa(maxRegistry)+" bytes, also unpacked")
@@ -95,8 +98,13 @@ func badGzip(body *watched) error {
 }
 
 func (a *API) getRegistry(c echo.Context) error {
-	if err := web.QueryOf(c).Err(); err != nil {
+	q := web.QueryOf(c, "source")
+	source := q.Text("source")
+	if err := q.Err(); err != nil {
 		return err
+	}
+	if source == "file" {
+		source = ""
 	}
 	if !a.beginRegistry() {
 		return web.Busy("another registry is on its way in or out")
@@ -116,9 +124,12 @@ func (a *API) getRegistry(c echo.Context) error {
 	if err != nil {
 		return fmt.Errorf("reading the registry: %w", err)
 	}
-	rows := make([]registry.Assignment, len(stored))
-	for i, s := range stored {
-		rows[i] = registryRow(s)
+	rows := make([]registry.Assignment, 0, len(stored))
+	for _, s := range stored {
+		// What accounts keep is theirs: the file can be sent back as it is.
+		if s.Source == source {
+			rows = append(rows, registryRow(s))
+		}
 	}
 	c.Response().Header().Set("ETag", etag(version))
 	setCSV(c, "registry.csv")

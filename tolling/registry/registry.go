@@ -32,6 +32,8 @@ type Assignment struct {
 	// microseconds since the Unix epoch, UTC.
 	FromMicros, ToMicros int64
 	Exempt               bool
+	// Source says who keeps the row; empty for a file's.
+	Source string
 	// Line is the line of the file that the row came from, 0 if none.
 	Line int
 }
@@ -45,30 +47,45 @@ func (a *Assignment) ends(t int64) bool { return a.ToMicros != 0 && a.ToMicros <
 
 // Registry answers who a mark named at an instant.
 type Registry struct {
-	rows   []Assignment
-	tags   map[string][]*Assignment // disjoint, by FromMicros
-	plates map[string][]*Assignment // by FromMicros; overlapping ones agree
+	version int64
+	count   int
+	tags    marks // disjoint, by FromMicros
+	plates  marks // by FromMicros; overlapping ones agree
 }
 
-// New makes a registry of rows that have been checked (see Parse).
+// marks are the rows of each mark. Registries that were amended from one
+// another share base, which is large, and have an over of their own, which
+// takes the place of base for the marks in it.
+type marks struct{ base, over map[string][]*Assignment }
+
+func (m marks) of(mark string) []*Assignment {
+	if len(m.over) > 0 {
+		if list, ok := m.over[mark]; ok {
+			return list
+		}
+	}
+	return m.base[mark]
+}
+
+// New makes a registry of rows that have been checked (see Parse). Its version
+// is 0; see WithVersion.
 func New(rows []Assignment) *Registry {
 	r := &Registry{
-		rows:   rows,
-		tags:   make(map[string][]*Assignment, len(rows)),
-		plates: make(map[string][]*Assignment, len(rows)),
+		count:  len(rows),
+		tags:   marks{base: make(map[string][]*Assignment, len(rows))},
+		plates: marks{base: make(map[string][]*Assignment, len(rows))},
 	}
 	for i := range rows {
 		a := &rows[i]
 		if a.Tag != "" {
-			r.tags[a.Tag] = append(r.tags[a.Tag], a)
+			r.tags.base[a.Tag] = append(r.tags.base[a.Tag], a)
 		}
 		if a.Plate != "" {
-			r.plates[a.Plate] = append(r.plates[a.Plate], a)
+			r.plates.base[a.Plate] = append(r.plates.base[a.Plate], a)
 		}
 	}
-	byFrom := func(a, b *Assignment) int { return cmp.Compare(a.FromMicros, b.FromMicros) }
-	for _, m := range []map[string][]*Assignment{r.tags, r.plates} {
-		for _, list := range m {
+	for _, m := range []marks{r.tags, r.plates} {
+		for _, list := range m.base {
 			if len(list) > 1 {
 				slices.SortStableFunc(list, byFrom)
 			}
@@ -77,12 +94,25 @@ func New(rows []Assignment) *Registry {
 	return r
 }
 
+func byFrom(a, b *Assignment) int { return cmp.Compare(a.FromMicros, b.FromMicros) }
+
 // Len returns the number of rows.
-func (r *Registry) Len() int { return len(r.rows) }
+func (r *Registry) Len() int { return r.count }
+
+// Version returns the version that the registry has in the books; 0 if it has
+// none.
+func (r *Registry) Version() int64 { return r.version }
+
+// WithVersion returns the same registry under a version.
+func (r *Registry) WithVersion(version int64) *Registry {
+	other := *r
+	other.version = version
+	return &other
+}
 
 // tagAt returns the tag's assignment at t, nil if it is unassigned then.
 func (r *Registry) tagAt(tag string, t int64) *Assignment {
-	list := r.tags[tag]
+	list := r.tags.of(tag)
 	i := sort.Search(len(list), func(i int) bool { return list[i].FromMicros > t })
 	if i == 0 || list[i-1].ends(t) {
 		return nil
@@ -93,7 +123,7 @@ func (r *Registry) tagAt(tag string, t int64) *Assignment {
 // plateAt returns one of the plate's assignments at t, nil if there is none.
 // Which one does not matter: they agree in all that is asked of them.
 func (r *Registry) plateAt(plate string, t int64) *Assignment {
-	list := r.plates[plate]
+	list := r.plates.of(plate)
 	i := sort.Search(len(list), func(i int) bool { return list[i].FromMicros > t })
 	for i--; i >= 0; i-- {
 		if !list[i].ends(t) {
