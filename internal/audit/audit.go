@@ -80,7 +80,7 @@ const Everybody = "*"
 // Bounds of an event's parts, in bytes.
 const (
 	maxName   = 200
-	maxID     = 400
+	maxID     = 2500
 	maxAction = 64
 	maxReason = 2000
 	maxDetail = 16 << 10
