@@ -472,3 +472,20 @@ func BenchmarkAssign500x60(b *testing.B) {
 		}
 	}
 }
+
+// A barred car park is no choice, but the one where he holds a reservation stays
+// his, and he may leave it.
+func TestBarred(t *testing.T) {
+	d := driver("d", 0, 0, 0)
+	d.Barred = map[string]bool{"near": true}
+	b := city.Batch{At: noon, Drivers: []city.Driver{d}, CarParks: []city.CarPark{park("near", 0, 100, 500, 1), park("far", 0, 500, 500, 1)}}
+	plan, err := city.Assign(b)
+	if err != nil || plan.Assignments[0].Place.CarPark != "far" || plan.Assignments[0].Turned.Barred != 1 {
+		t.Errorf("%+v, %v", plan, err)
+	}
+	b.Drivers[0].Current = &city.Reservation{CarPark: "near", PriceCents: 500}
+	plan, err = city.Assign(b)
+	if err != nil || plan.Assignments[0].Outcome != city.Kept || plan.Assignments[0].Place.CarPark != "near" {
+		t.Errorf("%+v, %v", plan, err)
+	}
+}

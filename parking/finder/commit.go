@@ -105,7 +105,9 @@ func (w *writer) step(s step) error {
 	}
 	x := *s.driver
 	moves := x.State == parking.SpaceAssigned
-	if !moves {
+	if moves {
+		x.Moves++
+	} else {
 		x.State, x.AssignedAt = parking.SpaceAssigned, w.now
 		x.HeldUntil = earlier(later(x.Arrives, w.now).Add(w.f.settings.Late), x.RequestedAt.Add(w.f.settings.Live))
 	}

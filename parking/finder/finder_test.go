@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"freeflow/parking"
+	"freeflow/parking/attendant"
 )
 
 func TestTheJourney(t *testing.T) {
@@ -332,4 +333,61 @@ func (p process) find(t *testing.T, id string) Seen {
 		t.Fatal(err)
 	}
 	return got
+}
+
+// Who has waited long comes before a newcomer whom the same bay would suit
+// better; and a freed bay goes to whoever has none.
+func TestNobodyStarves(t *testing.T) {
+	w := newTown(t, sqliteURL(t), map[string]int64{"a": 1000}, site("a", 100, 1, 0))
+	inside := w.park("a", "ZZ1")
+	patient := wish("PA1")
+	patient.MaxPriceCents, patient.LambdaPerMille, patient.Arrives = 1000, 1000, noon.Add(15*time.Minute) // a J of 1 at a
+	first := w.ask(patient)
+	w.round()
+	w.stands(first, parking.SpaceWaiting, "")
+	w.clock.Advance(10 * time.Minute)
+	w.round()
+	second := w.ask(wish("NE1"))
+	if _, err := w.att.Release(t.Context(), attendant.EndRequest{Allocation: inside.ID}, attendant.Keep[parking.Allocation]{}); err != nil {
+		t.Fatal(err)
+	}
+	w.round()
+	w.stands(first, parking.SpaceAssigned, "a")
+	w.stands(second, parking.SpaceWaiting, "")
+}
+
+// A driver is moved to a place that has become free and costs less, his old
+// place is given back in the same round, and about to arrive he is not moved.
+func TestMoves(t *testing.T) {
+	w := newTown(t, sqliteURL(t), map[string]int64{"a": 1000, "b": 3000}, site("a", 100, 0, 1), site("b", 900, 0, 1))
+	r := wish("AB1")
+	r.Arrives = noon.Add(30 * time.Minute)
+	first := w.ask(r)
+	w.clock.Advance(time.Millisecond)
+	second := w.ask(r)
+	w.clock.Advance(time.Millisecond)
+	late := r
+	late.Arrives = noon.Add(3 * time.Minute)
+	w.round()
+	w.stands(first, parking.SpaceAssigned, "a")
+	old := w.stands(second, parking.SpaceAssigned, "b")
+	if _, err := w.finder.Withdraw(t.Context(), first, parking.Keep[Seen]{}); err != nil {
+		t.Fatal(err)
+	}
+	third := w.ask(late)
+	round := w.round()
+	now := w.stands(second, parking.SpaceAssigned, "a")
+	if now.Moves != 1 || now.Place.Cost >= old.Place.Cost || now.HeldUntil != old.HeldUntil || now.Reservation == old.Reservation ||
+		!strings.Contains(now.Why, "before Park b") || round.Moved != 1 || round.CarParks["b"].Left != 1 {
+		t.Errorf("%+v %+v", now, round)
+	}
+	if held := w.reservation(old.Reservation); held.State != parking.ReservationCancelled {
+		t.Errorf("the old place is %s", held.State)
+	}
+	w.stands(third, parking.SpaceAssigned, "b")
+	if _, err := w.finder.Withdraw(t.Context(), second, parking.Keep[Seen]{}); err != nil {
+		t.Fatal(err)
+	}
+	w.round()
+	w.stands(third, parking.SpaceAssigned, "b") // it arrives in less than 3 minutes
 }
