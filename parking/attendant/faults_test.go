@@ -128,20 +128,27 @@ func TestEveryCarComesBackFromFailingMachines(t *testing.T) {
 func TestMachinesWithoutFaultsNeedNobody(t *testing.T) {
 	for _, park := range []*parking.CarPark{racks(2), shuttles(), towers()} {
 		t.Run(park.ID, func(t *testing.T) {
-			s := day(t, park, 3, 12, rackemu.Faults{})
-			if s.staff != 0 {
-				t.Errorf("staff stepped in %d times", s.staff)
+			// One busy day in deep lanes says little: what makes way for whom
+			// depends on who asks first.
+			const days = 8
+			kept := 0
+			for seed := range uint64(days) {
+				s := day(t, park, seed+1, 12, rackemu.Faults{})
+				if s.staff != 0 {
+					t.Errorf("seed %d: staff stepped in %d times", seed+1, s.staff)
+				}
+				if got := s.alarms(park.ID); len(got) != 0 {
+					t.Errorf("seed %d: alarms: %v", seed+1, got)
+				}
+				f, err := s.Promises(park.ID)
+				if err != nil || f.Samples != 12 {
+					t.Fatalf("seed %d: %+v, %v", seed+1, f, err)
+				}
+				kept += f.KeptPermille
 			}
-			if got := s.alarms(park.ID); len(got) != 0 {
-				t.Errorf("alarms: %v", got)
-			}
-			f, err := s.Promises(park.ID)
-			if err != nil || f.Samples != 12 {
-				t.Fatalf("%+v, %v", f, err)
-			}
-			t.Logf("%+v", f)
-			if f.KeptPermille < 900 {
-				t.Errorf("kept: %d thousandths", f.KeptPermille)
+			t.Logf("kept: %d thousandths", kept/days)
+			if kept < 850*days {
+				t.Errorf("kept: %d thousandths", kept/days)
 			}
 		})
 	}

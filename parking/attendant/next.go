@@ -120,7 +120,7 @@ func (a *Attendant) decide(t *turn, p Poll) (turn *Turn, act func() error) {
 		}
 	}
 	lift := min(busy, t.machine.Lifts-1)
-	free, stuck := t.feasible(free)
+	free, stuck := t.feasible(place(t.model, free))
 	i, wakes := pick(t.model, free, t.now, lift)
 	if i >= 0 {
 		return turn, t.send(turn, free[i])
@@ -131,7 +131,8 @@ func (a *Attendant) decide(t *turn, p Poll) (turn *Turn, act func() error) {
 	if wait := wakes.Sub(t.now); !wakes.IsZero() && wait < turn.RetryAfter {
 		turn.RetryAfter = max(wait, 0)
 	}
-	if len(running) == 0 && (wakes.IsZero() || wakes.Sub(t.now) > 2*time.Minute) && len(free) == 0 {
+	// What waits is wanted later: time to make way for it.
+	if len(running) == 0 && (wakes.IsZero() && len(free) == 0 || wakes.Sub(t.now) > 2*time.Minute) {
 		if idle := t.idle(turn); idle != nil {
 			return turn, idle
 		}
@@ -166,7 +167,7 @@ func (t *turn) orphans() []parking.Command {
 func (t *turn) send(turn *Turn, j job) func() error {
 	if j.command.Kind == parking.Fetch {
 		// Feasible has asked the same.
-		if e, err := t.reserved(j.op.Bay).Estimate(j.op); err == nil && len(e.Relocations) > 0 {
+		if e, err := t.model.Estimate(j.op); err == nil && len(e.Relocations) > 0 {
 			return t.relocate(turn, e.Relocations[0], j.command.DueAt)
 		}
 	}
@@ -175,9 +176,11 @@ func (t *turn) send(turn *Turn, j job) func() error {
 			x := t.active[j.command.Allocation]
 			// From here on nobody may give the bay back: the car may be on its
 			// way into it.
-			if _, err := t.becomes(x, parking.Moving, nil); err != nil {
+			to := t.s.bayOf(t.machine.ID, j.op.Bay)
+			if _, err := t.becomes(x, parking.Moving, func(x *parking.Allocation) { x.Bay = to }); err != nil {
 				return err
 			}
+			j.command.Bay = to
 		}
 		c, err := t.settled(j.command, parking.Sent, "")
 		if err != nil {
@@ -192,11 +195,7 @@ func (t *turn) send(turn *Turn, j job) func() error {
 // whose way is blocked by cars for which nothing makes way.
 func (t *turn) feasible(jobs []job) (free, stuck []job) {
 	for _, j := range jobs {
-		model := t.model
-		if j.command.Kind == parking.Fetch && t.machine.Depth > 1 {
-			model = t.reserved(j.op.Bay)
-		}
-		if _, err := model.Estimate(j.op); errors.Is(err, mechanism.ErrBlocked) || errors.Is(err, mechanism.ErrReserve) {
+		if _, err := t.model.Estimate(j.op); errors.Is(err, mechanism.ErrBlocked) || errors.Is(err, mechanism.ErrReserve) {
 			stuck = append(stuck, j)
 			continue
 		}
@@ -223,33 +222,17 @@ func (t *turn) unstick(a *Attendant, stuck []job) error {
 	return nil
 }
 
-// reserved is the model with all bays that any allocation holds occupied. Where
-// a car is still to come into a lane, the whole lane is: a car that made way to
-// its front would shut the other one out. Of the lane of fetched only the cars
-// count that stand there: -1 for none.
-func (t *turn) reserved(fetched int) mechanism.Model {
-	m := t.model.Clone()
-	lane := parking.Slot{Tier: -1}
-	if fetched >= 0 {
-		lane = m.Slot(fetched)
+// reserved is the model for idle movements: all bays of a rack or tower that any
+// allocation holds count as occupied. In lanes the model itself knows which
+// places are promised.
+func (t *turn) reserved() mechanism.Model {
+	if t.machine.Depth > 1 {
+		return t.model
 	}
+	m := t.model.Clone()
 	for own := range m.Bays() {
-		x, held := t.active[t.byBay[t.s.bayOf(t.machine.ID, own)]]
-		if !held {
-			continue
-		}
-		at := m.Slot(own)
-		if at.Tier == lane.Tier && at.Column == lane.Column {
-			continue
-		}
-		_ = m.SetOccupied(own, true) // own is in range
-		if stands(x) {
-			continue
-		}
-		for other := range m.Bays() {
-			if s := m.Slot(other); s.Tier == at.Tier && s.Column == at.Column {
-				_ = m.SetOccupied(other, true)
-			}
+		if _, held := t.active[t.byBay[t.s.bayOf(t.machine.ID, own)]]; held {
+			_ = m.SetOccupied(own, true) // own is in range
 		}
 	}
 	return m
@@ -299,7 +282,7 @@ func (t *turn) relocate(turn *Turn, op mechanism.Operation, due time.Time) func(
 // idle orders what makes the next requests faster while nobody waits: nil if
 // nothing is worth it.
 func (t *turn) idle(turn *Turn) func() error {
-	op, gain, ok := t.reserved(-1).Idle(t.weights())
+	op, gain, ok := t.reserved().Idle(t.weights())
 	if !ok || gain < worthMoving {
 		return nil
 	}
@@ -339,7 +322,9 @@ func (t *turn) weights() mechanism.Weight {
 		case !held:
 			of[own] = rate / free
 		case x.State == parking.Retrieving:
-			of[own] = 1000
+			// Who comes sooner has to stand before who comes later.
+			away := max(x.NotBefore.Sub(t.now), 0)
+			of[own] = 1000 + max(1000-int(away/time.Minute), 0)
 		case x.State != parking.Stored:
 		case x.ExpectedStayMinutes > 0:
 			leaves := x.AssignedAt.Add(time.Duration(x.ExpectedStayMinutes) * time.Minute)

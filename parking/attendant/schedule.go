@@ -47,7 +47,15 @@ func foresee(model mechanism.Model, running, waiting []job, gate, now time.Time,
 	if gate.After(now) {
 		free[0] = gate
 	}
+	for _, j := range waiting {
+		if j.op.Kind == parking.Store {
+			_ = p.after.SetPromised(j.op.Bay, true)
+		}
+	}
 	for i, j := range running {
+		if j.op.Kind == parking.Relocate {
+			_ = p.after.SetPromised(j.op.Bay, false) // kept for this very car
+		}
 		lift := i % len(free)
 		j.op.Lift = min(lift, p.after.Machine().Lifts-1)
 		e, err := p.after.Apply(j.op)
@@ -67,7 +75,8 @@ func foresee(model mechanism.Model, running, waiting []job, gate, now time.Time,
 			}
 		}
 		at := free[lift].Add(gap)
-		i, wakes := pick(p.after, waiting, at, lift)
+		placed := place(p.after, waiting)
+		i, wakes := pick(p.after, placed, at, lift)
 		if i < 0 {
 			if wakes.IsZero() {
 				break // nothing of what waits can be done
@@ -75,7 +84,8 @@ func foresee(model mechanism.Model, running, waiting []job, gate, now time.Time,
 			free[lift] = wakes.Add(-gap)
 			continue
 		}
-		j := waiting[i]
+		j := placed[i]
+		_ = p.after.SetPromised(waiting[i].op.Bay, false)
 		waiting = slices.Delete(waiting, i, i+1)
 		j.op.Lift = min(lift, p.after.Machine().Lifts-1)
 		e, err := p.after.Apply(j.op)
@@ -92,6 +102,21 @@ func foresee(model mechanism.Model, running, waiting []job, gate, now time.Time,
 		p.idle = later(p.idle, f)
 	}
 	return p
+}
+
+// place has the cars that are to be stored go to the places of their lanes where
+// they belong by now: what stood behind theirs may have left.
+func place(model mechanism.Model, jobs []job) []job {
+	if model.Machine().Depth <= 1 {
+		return jobs
+	}
+	out := slices.Clone(jobs)
+	for i := range out {
+		if out[i].op.Kind == parking.Store {
+			out[i].op.Bay = model.Instead(out[i].op.Bay)
+		}
+	}
+	return out
 }
 
 // mostPairs bounds the partners that are looked at for the order that is due.

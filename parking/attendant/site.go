@@ -222,7 +222,11 @@ func (s *site) model(m parking.Machine, status parking.MachineStatus, at func(ba
 	for bay := range s.def.Bays {
 		if machine, own := s.layout.Place(bay); machine == index {
 			x, ok := at(bay)
-			_ = model.SetOccupied(own, ok && stands(x))
+			there := ok && stands(x)
+			_ = model.SetOccupied(own, there)
+			// Held for a car that is to come, or that is leaving, or kept by
+			// staff: nothing makes way to it.
+			_ = model.SetPromised(own, ok && !there)
 		}
 	}
 	return model

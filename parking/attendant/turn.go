@@ -66,6 +66,14 @@ func (a *Attendant) load(w *work, machine string) (*turn, error) {
 		x, ok := t.active[t.byBay[w.s.def.Bays[bay].ID]]
 		return x, ok
 	})
+	if t.machine.Depth > 1 {
+		weight := t.weights()
+		for own := range t.model.Bays() {
+			if t.model.Occupied(own) {
+				_ = t.model.SetWanted(own, weight(own)) // own is in range
+			}
+		}
+	}
 	return t, nil
 }
 
@@ -140,7 +148,10 @@ func (t *turn) carried(c parking.Command) error {
 		return nil
 	}
 	// The model is made of the books, which a store or fetch has not changed
-	// yet when this is called.
+	// yet when this is called; where a car was to be moved, its place was kept.
+	if c.Kind == parking.Relocate {
+		_ = t.model.SetPromised(op.Bay, false) // own has given a bay of the machine
+	}
 	if _, err := t.model.Apply(op); err != nil && !surprised(err) {
 		return fmt.Errorf("machine %s: carrying out %s of %s: %w", t.machine.ID, c.Kind, c.Bay, err)
 	}

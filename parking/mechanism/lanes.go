@@ -97,7 +97,26 @@ func (l *lanes) carry(from, to, tier int) (Millis, int) {
 		l.transfer + l.along(l.way(to)) + l.transfer + l.along(l.way(to)), b.Tier
 }
 
+// shift moves a car, and how soon it is wanted.
+func (l *lanes) shift(from, to int) {
+	wanted := l.wanted[from]
+	l.put(from, false)
+	l.put(to, true)
+	l.wanted[to] = wanted
+}
+
+// sooner is the most that a car behind the bay, in its lane, is wanted.
+func (l *lanes) sooner(bay int) int {
+	most := 0
+	for b := bay + 1; b < l.front(bay)+l.machine.Depth; b++ {
+		most = max(most, l.wanted[b])
+	}
+	return most
+}
+
 // aside finds the place that a car is moved to soonest, out of its own lane.
+// Before a car that is wanted sooner the movement counts twice, since it will
+// have to be made again; less where it is not so sure to be wanted.
 func (l *lanes) aside(car, tier int) (int, bool) {
 	best, found, bestTime := 0, false, Millis(0)
 	for first := 0; first < len(l.slots); first += l.machine.Depth {
@@ -108,7 +127,11 @@ func (l *lanes) aside(car, tier int) (int, bool) {
 			if !l.open(bay) || l.promised[bay] {
 				continue
 			}
-			if t, _ := l.carry(car, bay, tier); !found || t < bestTime {
+			t, _ := l.carry(car, bay, tier)
+			if behind := l.sooner(bay); behind > l.wanted[car] {
+				t += t * Millis(min(behind, 1000)) / 1000
+			}
+			if !found || t < bestTime {
 				best, bestTime, found = bay, t, true
 			}
 		}
@@ -131,8 +154,7 @@ func (l *lanes) clear(bay, tier, lift int) (moves []Operation, time Millis, afte
 		var t Millis
 		t, tier = l.carry(b, to, tier)
 		time += t
-		l.put(b, false)
-		l.put(to, true)
+		l.shift(b, to)
 		moves = append(moves, Operation{Kind: parking.Relocate, Bay: to, From: b, Lift: lift})
 	}
 	return moves, time, tier, nil
@@ -140,8 +162,7 @@ func (l *lanes) clear(bay, tier, lift int) (moves []Operation, time Millis, afte
 
 func (l *lanes) undo(moves []Operation) {
 	for i := len(moves) - 1; i >= 0; i-- {
-		l.put(moves[i].Bay, false)
-		l.put(moves[i].From, true)
+		l.shift(moves[i].Bay, moves[i].From)
 	}
 }
 
@@ -189,9 +210,11 @@ func (l *lanes) estimate(op Operation, undo bool) (Estimate, int, error) {
 		if !l.reachable(op.From) {
 			return Estimate{}, 0, ErrBlocked
 		}
+		wanted := l.wanted[op.From]
 		l.put(op.From, false)
 		open := l.open(op.Bay)
 		l.put(op.From, true)
+		l.wanted[op.From] = wanted
 		// Within the lane a car may only go further back, into a hole.
 		if !open || l.front(op.Bay) == l.front(op.From) && op.Bay < op.From {
 			return Estimate{}, 0, ErrBlocked
@@ -225,8 +248,7 @@ func (l *lanes) Apply(op Operation) (Estimate, error) {
 	case parking.Fetch:
 		l.put(op.Bay, false)
 	case parking.Relocate:
-		l.put(op.From, false)
-		l.put(op.Bay, true)
+		l.shift(op.From, op.Bay)
 	}
 	l.lifts[op.Lift] = rest
 	return e, nil

@@ -101,6 +101,11 @@ type Model interface {
 	// moved there to make way. Storing a car there ends it. It is no part of the
 	// encoded state.
 	SetPromised(bay int, promised bool) error
+	// SetWanted says how soon the car on the bay is expected to be asked for: the
+	// larger, the sooner; 0 for nobody knows. A car that makes way is then not put
+	// before one that is wanted sooner, if another place is not much further. It
+	// moves with the car and is no part of the encoded state.
+	SetWanted(bay, wanted int) error
 	// Instead is where a car that was promised the free bay is to be stored: the
 	// bay itself, or a deeper one of its lane where what stood behind it has left
 	// since; the bay could not be stored into any more.
@@ -165,6 +170,7 @@ type floor struct {
 	slots    []parking.Slot
 	occupied []bool
 	promised []bool
+	wanted   []int
 	cars     int
 	liftsOut int
 
@@ -173,7 +179,7 @@ type floor struct {
 
 func newFloor(m parking.Machine) floor {
 	f := floor{machine: m, slots: Slots(m)}
-	f.occupied, f.promised = make([]bool, len(f.slots)), make([]bool, len(f.slots))
+	f.occupied, f.promised, f.wanted = make([]bool, len(f.slots)), make([]bool, len(f.slots)), make([]int, len(f.slots))
 	f.gate, f.user = Millis(m.Timing.GateSeconds)*1000, Millis(m.Timing.UserSeconds)*1000
 	f.transfer = Millis(m.Timing.TransferSeconds) * 1000
 	f.pitch = f.along(1)
@@ -220,6 +226,14 @@ func (f *floor) SetPromised(bay int, promised bool) error {
 	return nil
 }
 
+func (f *floor) SetWanted(bay, wanted int) error {
+	if bay < 0 || bay >= len(f.wanted) {
+		return fmt.Errorf("machine %q, bay %d: %w", f.machine.ID, bay, ErrBay)
+	}
+	f.wanted[bay] = max(wanted, 0)
+	return nil
+}
+
 func (f *floor) Instead(bay int) int { return bay }
 
 func (f *floor) put(bay int, occupied bool) {
@@ -231,6 +245,7 @@ func (f *floor) put(bay int, occupied bool) {
 		f.cars++
 	} else {
 		f.cars--
+		f.wanted[bay] = 0
 	}
 }
 
@@ -272,6 +287,7 @@ func (f *floor) copied() floor {
 	c := *f
 	c.occupied = append([]bool(nil), f.occupied...)
 	c.promised = append([]bool(nil), f.promised...)
+	c.wanted = append([]int(nil), f.wanted...)
 	return c
 }
 
