@@ -206,13 +206,32 @@ type Money interface {
 	PostCharge(ctx context.Context, c Charge, postedAt time.Time) (Charge, error)
 }
 
+// Followed is what one call of FollowPostings did.
+type Followed struct {
+	// Postings is how many were taken, Oldest the posting date of the first; the
+	// zero values if there was nothing to follow.
+	Postings int
+	Oldest   time.Time
+	// Collected and GivenBack count collections made and undone.
+	Collected, GivenBack int
+}
+
 // Collecting follows the postings. Safe for concurrent use and by several
 // processes.
 type Collecting interface {
 	// FollowPostings takes at most limit postings, oldest first, brings the
 	// receivables in line with them, gives back what was collected for what is
 	// no longer owed, and pays what wallets that are not Manual cover, in the
-	// order of the postings. It returns how many it took. A posting is taken
-	// once, whoever crashes when.
-	FollowPostings(ctx context.Context, limit int, postedAt time.Time) (int, error)
+	// order of the postings. A posting is taken once, whoever crashes when. How
+	// postings fall into calls makes no difference to what is owed and paid in
+	// the end, as far as a wallet to which money comes back has at most 200 open
+	// receivables.
+	//
+	// What somebody paid stays paid as far as it is owed: where less is owed, or
+	// where a toll was not owed for a time and then is again by the same, those
+	// wallets pay first that had paid before, Manual ones too.
+	FollowPostings(ctx context.Context, limit int, postedAt time.Time) (Followed, error)
+	// Unfollowed returns the posting date of the oldest posting that was not
+	// taken yet; the zero value if there is none.
+	Unfollowed(ctx context.Context) (time.Time, error)
 }

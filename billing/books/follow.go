@@ -39,43 +39,44 @@ type owing struct {
 
 // followed is one posting.
 type followed struct {
-	posting int64
-	owings  []owing
+	posting  int64
+	postedAt time.Time
+	owings   []owing
 }
 
 // FollowPostings derives receivables from postings and collects. See
 // billing.Collecting.
-func (s *Store) FollowPostings(ctx context.Context, limit int, postedAt time.Time) (int, error) {
-	n, err := s.followPostings(ctx, limit, postedAt)
+func (s *Store) FollowPostings(ctx context.Context, limit int, postedAt time.Time) (billing.Followed, error) {
+	done, err := s.followPostings(ctx, limit, postedAt)
 	if err != nil {
-		return 0, fmt.Errorf("following postings: %w", err)
+		return billing.Followed{}, fmt.Errorf("following postings: %w", err)
 	}
-	return n, nil
+	return done, nil
 }
 
-func (s *Store) followPostings(ctx context.Context, limit int, postedAt time.Time) (int, error) {
+func (s *Store) followPostings(ctx context.Context, limit int, postedAt time.Time) (billing.Followed, error) {
 	switch {
 	case limit <= 0:
-		return 0, invalid("limit %d", limit)
+		return billing.Followed{}, invalid("limit %d", limit)
 	case postedAt.IsZero():
-		return 0, invalid("there is no posting date")
+		return billing.Followed{}, invalid("there is no posting date")
 	}
 	// To look costs no writer anything; there is nothing most of the time.
 	waiting, err := s.Unfollowed(ctx)
 	if err != nil || waiting.IsZero() {
-		return 0, err
+		return billing.Followed{}, err
 	}
-	n := 0
+	var done billing.Followed
 	err = s.Do(ctx, func(t *Tx) error {
 		var err error
-		n, err = t.follow(ctx, limit, postedAt)
+		done, err = t.follow(ctx, limit, postedAt)
 		return err
 	})
-	return n, err
+	return done, err
 }
 
-// Unfollowed returns the posting date of the oldest posting that has not been
-// followed; the zero value if there is none.
+// Unfollowed returns the posting date of the oldest posting that was not
+// followed. See billing.Collecting.
 func (s *Store) Unfollowed(ctx context.Context) (time.Time, error) {
 	var (
 		at    int64
@@ -86,32 +87,36 @@ func (s *Store) Unfollowed(ctx context.Context) (time.Time, error) {
 		found, err = database.One(ctx, db, `SELECT posted_at FROM outbox WHERE collected_at = 0 ORDER BY id LIMIT 1`, nil, &at)
 		return err
 	})
-	if err != nil || !found {
-		return time.Time{}, err
+	if err != nil {
+		return time.Time{}, fmt.Errorf("looking for postings to follow: %w", err)
+	}
+	if !found {
+		return time.Time{}, nil
 	}
 	return time.UnixMicro(at).UTC(), nil
 }
 
-func (t *Tx) follow(ctx context.Context, limit int, postedAt time.Time) (int, error) {
+func (t *Tx) follow(ctx context.Context, limit int, postedAt time.Time) (billing.Followed, error) {
 	// One at a time: postings are followed in their order.
 	if _, err := t.db.Exec(ctx, followLock); err != nil {
-		return 0, err
+		return billing.Followed{}, err
 	}
 	postings, err := t.unfollowed(ctx, limit)
 	if err != nil || len(postings) == 0 {
-		return 0, err
+		return billing.Followed{}, err
 	}
 	f := &follower{clearing: t.clear(postedAt), byHolder: map[string][]*receivableRow{}}
 	if err := f.load(ctx, postings); err != nil {
-		return 0, err
+		return billing.Followed{}, err
 	}
 	for i := range postings {
 		f.follow(&postings[i])
 	}
 	if err := f.save(ctx); err != nil {
-		return 0, err
+		return billing.Followed{}, err
 	}
-	return len(postings), t.markFollowed(ctx, postings, f.at)
+	done := billing.Followed{Postings: len(postings), Oldest: postings[0].postedAt, Collected: len(f.made), GivenBack: f.reversals}
+	return done, t.markFollowed(ctx, postings, f.at)
 }
 
 // errEnough ends the reading of postings.
@@ -142,7 +147,7 @@ func (t *Tx) unfollowed(ctx context.Context, limit int) ([]followed, error) {
 		if err != nil {
 			return fmt.Errorf("reading posting %d: %w", posting, err)
 		}
-		list = append(list, followed{posting, owings})
+		list = append(list, followed{posting, time.UnixMicro(at).UTC(), owings})
 		n += len(owings)
 		return nil
 	})

@@ -62,6 +62,8 @@ type clearing struct {
 	receivables map[string]*receivableRow
 	// made are the new collections, in order; undone those that stood before.
 	made, undone []*collectionRow
+	// reversals counts all that were undone, new ones too.
+	reversals int
 }
 
 func (t *Tx) clear(at time.Time) *clearing {
@@ -205,6 +207,7 @@ func (c *clearing) undo(r *receivableRow, one *collectionRow, reason string, giv
 		c.undone = append(c.undone, one)
 	}
 	one.changed = true
+	c.reversals++
 	c.tx.transact(c.at, eventMoney{Kind: kindReversal, Holder: w.Holder, Receivable: r.ID}, r.ID, 2*one.number,
 		moneyTransactionID(r.ID, 2*one.number-1, kindCollection), debt{billing.WalletPrefix + w.Holder, one.debtor, -one.AmountCents, one.Currency})
 	return w

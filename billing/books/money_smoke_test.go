@@ -31,7 +31,7 @@ func TestMoneySmoke(t *testing.T) {
 			if broken := violated(t, s); len(broken) != 0 {
 				t.Fatalf("broken: %v", broken)
 			}
-			if n == 0 {
+			if n.Postings == 0 {
 				return
 			}
 		}

@@ -269,6 +269,9 @@ func (s *system) start(ctx context.Context) error {
 	}
 	if s.flags.runs("matcher") {
 		s.matcher(ctx)
+		if err := s.startCollecting(ctx); err != nil {
+			return err
+		}
 	}
 	if !s.flags.demo {
 		return nil

@@ -1,0 +1,162 @@
+// Package collect owns the collector: the background work that follows the
+// books' postings, so that receivables stand shortly after each, and what
+// wallets cover is paid. What a receivable and a collection are is package
+// billing's; the books do the work, in one transaction a batch.
+//
+// Invariants: nothing is kept here between batches, so that a collector may
+// die at any moment, and several may run (the books let one follow at a time);
+// batches are bounded; after an error it waits longer each time, and never
+// gives up.
+//
+// Not promised: that anything is collected within a given time of its posting,
+// beyond the metrics that say how far behind it is.
+package collect
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"freeflow/billing"
+	"freeflow/internal/clock"
+)
+
+const (
+	// batch bounds the postings that are followed at a time. The books bound
+	// what is in them.
+	batch = 200
+	// idle is how long the collector waits when there is nothing to follow.
+	idle = 100 * time.Millisecond
+	// backoff is the wait after the first error; it doubles up to backoffTo.
+	backoff   = 200 * time.Millisecond
+	backoffTo = 10 * time.Second
+)
+
+// Parts are what a Collector is made of; all are needed.
+type Parts struct {
+	Books   billing.Collecting
+	Clock   clock.Clock
+	Log     *slog.Logger
+	Metrics prometheus.Registerer
+}
+
+// Collector follows postings. Make it with New; Run is to be called once.
+type Collector struct {
+	p                              Parts
+	postings, collected, givenBack prometheus.Counter
+	failures                       prometheus.Counter
+	// behind is the posting date, in microseconds, of the oldest posting that is
+	// known to wait; 0 if none is.
+	behind atomic.Int64
+}
+
+// New returns a collector, and registers its figures.
+func New(p Parts) (*Collector, error) {
+	if p.Books == nil || p.Clock == nil || p.Log == nil || p.Metrics == nil {
+		return nil, errors.New("making the collector: Books, Clock, Log and Metrics are needed")
+	}
+	c := &Collector{p: p}
+	counter := func(name, help string) prometheus.Counter {
+		return prometheus.NewCounter(prometheus.CounterOpts{Namespace: "freeflow", Subsystem: "collect", Name: name, Help: help})
+	}
+	c.postings = counter("postings_total", "Postings that receivables were brought in line with.")
+	c.collected = counter("collections_total", "Receivables paid out of wallets by themselves.")
+	c.givenBack = counter("given_back_total", "Collections undone since less was owed, or by another.")
+	c.failures = counter("failures_total", "Batches of postings that could not be followed and were tried again.")
+	lag := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Namespace: "freeflow", Subsystem: "collect", Name: "lag_seconds",
+		Help: "Age of the oldest posting that is known to wait for its receivables; 0 if none is.",
+	}, func() float64 { return c.Lag().Seconds() })
+	for _, m := range []prometheus.Collector{c.postings, c.collected, c.givenBack, c.failures, lag} {
+		if err := p.Metrics.Register(m); err != nil {
+			return nil, fmt.Errorf("making the collector: %w", err)
+		}
+	}
+	return c, nil
+}
+
+// Lag is the age of the oldest posting that is known to wait; 0 if none is.
+func (c *Collector) Lag() time.Duration {
+	at := c.behind.Load()
+	if at == 0 {
+		return 0
+	}
+	return max(0, c.p.Clock.Now().Sub(time.UnixMicro(at)))
+}
+
+// Run follows until the context ends, and returns nil then.
+func (c *Collector) Run(ctx context.Context) error {
+	pause := backoff
+	for {
+		wait := idle
+		done, err := c.Once(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case err != nil:
+			c.p.Log.ErrorContext(ctx, "postings not followed; trying again", "err", err, "in", pause)
+			wait, pause = pause, min(2*pause, backoffTo)
+		default:
+			pause = backoff
+			if done.Postings > 0 {
+				continue // there may be more
+			}
+		}
+		timer := time.NewTimer(wait)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return nil
+		case <-timer.C:
+		}
+	}
+}
+
+// CatchUp follows until nothing is left, or fails with the first error.
+func (c *Collector) CatchUp(ctx context.Context) error {
+	for {
+		done, err := c.Once(ctx)
+		if err != nil || done.Postings == 0 {
+			return err
+		}
+	}
+}
+
+// Once follows one batch of postings. Safe for concurrent use.
+func (c *Collector) Once(ctx context.Context) (billing.Followed, error) {
+	done, err := c.p.Books.FollowPostings(ctx, batch, c.p.Clock.Now())
+	if err != nil {
+		if ctx.Err() == nil {
+			c.failures.Inc()
+			c.look(ctx)
+		}
+		return billing.Followed{}, fmt.Errorf("following postings: %w", err)
+	}
+	c.postings.Add(float64(done.Postings))
+	c.collected.Add(float64(done.Collected))
+	c.givenBack.Add(float64(done.GivenBack))
+	// Those behind the ones taken are hardly younger.
+	c.waits(done.Oldest)
+	return done, nil
+}
+
+// look asks what waits, after a failure, so that the lag grows while nothing
+// goes on. What cannot be asked stays as it was.
+func (c *Collector) look(ctx context.Context) {
+	if oldest, err := c.p.Books.Unfollowed(ctx); err == nil {
+		c.waits(oldest)
+	}
+}
+
+func (c *Collector) waits(since time.Time) {
+	if since.IsZero() {
+		c.behind.Store(0)
+		return
+	}
+	c.behind.Store(since.UnixMicro())
+}
