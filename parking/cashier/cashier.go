@@ -54,7 +54,8 @@ type Parts struct {
 
 // Cashier is the service. Safe for concurrent use, by several processes too.
 type Cashier struct {
-	p Parts
+	p      Parts
+	clocks laneClocks
 }
 
 // New returns a cashier.

@@ -21,7 +21,8 @@ type FollowerParts struct {
 
 // Follower keeps stays in step with allocations: it derives the stays of every
 // vehicle whose allocation changed. A vehicle that cannot be followed is set
-// aside with an alarm and keeps no other waiting.
+// aside with an alarm and keeps no other waiting. Run settles reservations that
+// lapsed too (Cashier.SettleNoShows).
 type Follower struct {
 	p     FollowerParts
 	tried map[string]int
@@ -37,7 +38,11 @@ func NewFollower(p FollowerParts) (*Follower, error) {
 
 // Run follows until the context ends, and returns the context's error.
 func (f *Follower) Run(ctx context.Context) error {
-	return repeat(ctx, f.p.Log, "following allocations", f.Once)
+	return repeat(ctx, f.p.Log, "following allocations", func(ctx context.Context) (int, error) {
+		n, err := f.Once(ctx)
+		settled, feeErr := f.p.Cashier.SettleNoShows(ctx, batch)
+		return max(n, settled), errors.Join(err, feeErr)
+	})
 }
 
 // Once follows one batch of the oldest changes and says how many are done with.

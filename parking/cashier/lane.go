@@ -55,6 +55,10 @@ func (c *Cashier) Lane(ctx context.Context, events []parking.LaneEvent) ([]LaneR
 			return nil, fmt.Errorf("taking a lane's event: %w", err)
 		}
 	}
+	if err := c.watchClocks(ctx, events, results); err != nil {
+		// What the lanes saw is kept: they have their answer all the same.
+		c.p.Log.WarnContext(ctx, "a lane's clock is not watched", "error", err)
+	}
 	return results, nil
 }
 

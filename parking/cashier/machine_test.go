@@ -127,6 +127,24 @@ func TestMoneyIsConserved(t *testing.T) {
 					bear("claim", err)
 				}
 			},
+			"sell a pass": func(rt *rapid.T) {
+				from := w.clock.Now().Add(time.Duration(rapid.IntRange(-6, 6).Draw(rt, "from")) * time.Hour)
+				vehicle := rapid.SampledFrom([]string{"AB1", "ZZ9", "tag:C9", "YY8"}).Draw(rt, "vehicle")
+				w.seq++
+				_, err := w.cashier.PutPass(w.Context(), parking.Pass{
+					ID: fmt.Sprint(park, "/", w.seq), CarPark: park, Vehicle: vehicle, Permit: "month", Class: "private_car", From: from,
+					To: from.Add(time.Duration(rapid.IntRange(1, 12).Draw(rt, "hours")) * time.Hour), By: "desk",
+				}, Keep[PassOutcome]{})
+				bear("sell a pass", err)
+			},
+			"take a pass back": func(rt *rapid.T) {
+				list, err := w.cashier.Passes(w.Context(), park, "", start, start.Add(96*time.Hour), "", 100)
+				bear("list passes", err)
+				if len(list) > 0 {
+					_, err := w.cashier.EndPass(w.Context(), park, rapid.SampledFrom(list).Draw(rt, "pass").ID, "desk", "moved", Keep[parking.Pass]{})
+					bear("take a pass back", err)
+				}
+			},
 			"lost ticket": func(*rapid.T) {
 				_, err := w.cashier.LostTicket(w.Context(), LostTicketRequest{CarPark: park, Plate: "ZZ9", Class: "private_car", By: "s", Reason: "r"}, Keep[Bill]{})
 				bear("lost ticket", err)

@@ -163,24 +163,32 @@ func (s *scope) rate(ctx context.Context, d *stay.Stay, r *record, now time.Time
 	if err := s.sayQuote(ctx, &t, d, r); err != nil {
 		return rated{}, err
 	}
+	var err error
+	if t.Permits, err = s.held(ctx, d, r.TariffVersion); err != nil {
+		return rated{}, err
+	}
+	waited, err := s.sayOutages(ctx, &t, d, now)
+	if err != nil {
+		return rated{}, err
+	}
 	var sessions []chargingNote
 	for i := range r.details.Notes {
 		if c := r.details.Notes[i].Charging; c != nil {
 			sessions = append(sessions, *c)
 		}
 	}
-	out := rated{permit: t.Permit != ""}
-	if t.EntryUnknown && t.Permit != "" {
+	out := rated{permit: t.Permit != "" || len(t.Permits) > 0}
+	if t.EntryUnknown && (t.Permit != "" || heldAt(t.Permits, t.Exit)) {
 		// Whoever holds a permit needs no ticket to have lost.
 		t.EntryUnknown, t.Entry = false, t.Exit
 	}
 	if len(sessions) > 0 {
 		t.EV = sessions[0].tariff()
 	}
-	var err error
 	if out.receipt, err = s.book.Rate(t); err != nil {
 		return rated{}, fmt.Errorf("%w: %w", errNoPrice, err)
 	}
+	out.receipt.Lines = append(out.receipt.Lines, waited...)
 	told := t
 	told.Quote = nil
 	out.told = &told
@@ -266,6 +274,11 @@ func (s *scope) sayRight(ctx context.Context, t *tariff.Stay, d *stay.Stay) erro
 		}
 	}
 	return nil
+}
+
+// heldAt reports whether one of the permits holds at the instant.
+func heldAt(list []tariff.HeldPermit, at time.Time) bool {
+	return slices.ContainsFunc(list, func(p tariff.HeldPermit) bool { return !at.Before(p.From) && at.Before(p.To) })
 }
 
 // total makes a receipt's sums anew after lines were added.

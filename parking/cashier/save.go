@@ -47,7 +47,7 @@ func (s *scope) conclude(ctx context.Context) error {
 	}
 	for i := range s.settled {
 		// After the orders: they note on payments where these stand now.
-		if s.settled[i].details.Inputs, err = inputs(&s.derived[i], s.settled[i].details.Notes); err != nil {
+		if s.settled[i].details.Inputs, err = s.inputs(ctx, &s.derived[i], &s.settled[i]); err != nil {
 			return err
 		}
 	}
@@ -62,7 +62,7 @@ func (s *scope) conclude(ctx context.Context) error {
 // conclude1 settles one stay unless nothing that it is settled by has changed.
 func (s *scope) conclude1(ctx context.Context, d *stay.Stay, r *record, before map[string]record) error {
 	if old, was := before[r.ID]; was && !d.Open && !old.details.Open && !old.details.Superseded {
-		digest, err := inputs(d, r.details.Notes)
+		digest, err := s.inputs(ctx, d, r)
 		if err != nil {
 			return err
 		}

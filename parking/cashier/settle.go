@@ -253,11 +253,16 @@ func (s *scope) account(ctx context.Context, d *stay.Stay, r *record, settled bo
 
 // inputs is a digest of everything that a closed stay is settled by, so that a
 // settled stay is not priced again for nothing.
-func inputs(d *stay.Stay, notes []note) (string, error) {
+func (s *scope) inputs(ctx context.Context, d *stay.Stay, r *record) (string, error) {
+	held, err := s.held(ctx, d, r.TariffVersion)
+	if err != nil {
+		return "", err
+	}
 	b, err := json.Marshal(struct {
-		Stay  *stay.Stay
-		Notes []note
-	}{d, notes}, json.Deterministic(true))
+		Stay   *stay.Stay
+		Notes  []note
+		Passes []tariff.HeldPermit `json:",omitempty"`
+	}{d, r.details.Notes, held}, json.Deterministic(true))
 	if err != nil {
 		return "", fmt.Errorf("digesting a stay: %w", err)
 	}

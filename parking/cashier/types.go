@@ -78,7 +78,8 @@ type LaneResult struct {
 	// or ErrConflict (the id stands for other content), wrapped.
 	Err error
 	// Open says whether to open the barrier, Why one of the words above, and
-	// Display what the driver reads.
+	// Display what the driver reads; zero where no driver is there to read it
+	// (WhyLate).
 	Open    bool
 	Why     string
 	Display parking.Text

@@ -13,7 +13,6 @@ var displays = map[string]parking.Text{
 	WhyPaid:       {En: "Thank you. Goodbye", ZhHant: "多謝，再見", ZhHans: "谢谢，再见"},
 	WhyStaff:      {En: "Please press the help button", ZhHant: "請按求助掣", ZhHans: "请按求助按钮"},
 	WhyReview:     {En: "Goodbye. The charge follows later", ZhHant: "再見，費用稍後結算", ZhHans: "再见，费用稍后结算"},
-	WhyLate:       {En: "", ZhHant: "", ZhHans: ""},
 	WhyRefused:    {En: "Please press the help button", ZhHant: "請按求助掣", ZhHans: "请按求助按钮"},
 }
 

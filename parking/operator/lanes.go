@@ -91,7 +91,9 @@ func laneResultOf(r cashier.LaneResult) laneResultForm {
 		f.Error = clean(r.Err)
 		return f
 	}
-	f.Display = &r.Display
+	if r.Display != (parking.Text{}) {
+		f.Display = &r.Display
+	}
 	if r.Currency != "" {
 		f.Amount, f.Due, f.Currency = billing.FormatCents(r.AmountCents), billing.FormatCents(r.DueCents), r.Currency
 	}
