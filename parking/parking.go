@@ -64,12 +64,18 @@ func (e *HasBayError) Unwrap() error { return ErrHasBay }
 // NotFoundError says which thing there is not. Its text is a whole sentence
 // that may be shown to whoever asked.
 type NotFoundError struct {
-	// Kind is what was asked for, for instance "allocation"; ID its name.
-	Kind, ID string
+	// Kind is what was asked for, for instance "allocation"; ID its name, and At
+	// the car park that was meant, empty where that was not said.
+	Kind, ID, At string
 }
 
 // Error is one sentence; an id that is very long is cut.
-func (e *NotFoundError) Error() string { return fmt.Sprintf("there is no %s %.64q", e.Kind, e.ID) }
+func (e *NotFoundError) Error() string {
+	if e.At != "" {
+		return fmt.Sprintf("there is no %s %.64q at %s", e.Kind, e.ID, e.At)
+	}
+	return fmt.Sprintf("there is no %s %.64q", e.Kind, e.ID)
+}
 
 // Unwrap is ErrNotFound.
 func (e *NotFoundError) Unwrap() error { return ErrNotFound }

@@ -160,7 +160,7 @@ func (a *Attendant) claim(ctx context.Context, s *site, r AllocateRequest, c cho
 		State: parking.Assigned, Revision: 1, AssignedAt: now, ExpectedStayMinutes: r.ExpectedStayMinutes,
 		Reservation: r.Reservation, Stay: r.Stay, Why: c.why, Next: c.next,
 		ReadySeconds: int((c.ready + time.Second - 1) / time.Second), By: r.By},
-		Level: c.bay.Level, AlreadyInside: s.inside(r.Vehicle)}
+		Level: c.bay.Level, Hint: c.hint, AlreadyInside: s.inside(r.Vehicle)}
 	g.ComeBy = s.comeBy(g.Allocation, now)
 	order := storeOrder(g.Allocation)
 	if r.Reservation != "" {
@@ -206,7 +206,7 @@ func (a *Attendant) reservation(ctx context.Context, r AllocateRequest, w *wish)
 		return err
 	})
 	if err != nil {
-		return held, fmt.Errorf("reading reservation %s: %w", r.Reservation, err)
+		return held, unread("reservation", r.Reservation, err)
 	}
 	if held.CarPark != r.CarPark {
 		return held, fmt.Errorf("reservation %s is for another car park: %w", r.Reservation, parking.ErrConflict)

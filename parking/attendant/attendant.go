@@ -178,7 +178,7 @@ func (a *Attendant) site(id string) (*site, error) {
 	defer a.mu.RUnlock()
 	s, ok := a.sites[id]
 	if !ok {
-		return nil, fmt.Errorf("car park %q: %w", id, parking.ErrNotFound)
+		return nil, &parking.NotFoundError{Kind: "car park", ID: id}
 	}
 	return s, nil
 }

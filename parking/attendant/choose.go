@@ -1,6 +1,7 @@
 package attendant
 
 import (
+	"fmt"
 	"time"
 
 	"freeflow/parking"
@@ -33,6 +34,9 @@ type choice struct {
 	// ready is how long until the bay can be driven into: the drive to it, or
 	// to the machine's gate and its queue.
 	ready time.Duration
+	// hint says what to do about a wait far beyond the site's promise; empty if
+	// there is none.
+	hint string
 }
 
 // wish is what is chosen for.
@@ -216,11 +220,47 @@ func (s *site) choose(w wish, lost map[int]bool, all bool, now time.Time) (choic
 		}
 		c := choice{index: i, bay: bay, ready: d.Ready(rank)}
 		c.why, c.next = d.Explain(rank)
+		c.hint = s.hint(&d, rank, lost, now)
 		s.pending[i]++
 		v.SetFree(i, false)
 		return c, true
 	}
 	return choice{}, false
+}
+
+// worthSaying is how much sooner another machine has to be for it to be named.
+const worthSaying = time.Minute
+
+// hint says why the bay of that rank is not ready for long after what the site
+// promises, and which other machine would be sooner. s.mu is held.
+func (s *site) hint(d *allocator.Decision, rank int, lost map[int]bool, now time.Time) string {
+	promise, ready := s.def.Promise(), d.Ready(rank)
+	m, _ := s.layout.Place(d.Ranked[rank])
+	if promise <= 0 || ready <= promise || m < 0 {
+		return ""
+	}
+	p := &s.board.plans[m]
+	text := fmt.Sprintf("the wait is longer than the %d s that the site promises: machine %s has %d orders before this car and is ready for it at %s",
+		int(promise/time.Second), s.def.Machines[m].ID, len(p.ready), now.Add(ready).In(s.zone).Format("15:04"))
+	best, soonest := "", ready-worthSaying
+	for other, i := range d.Ranked {
+		bay := &s.def.Bays[i]
+		if at, _ := s.layout.Place(i); at == m || lost[i] {
+			continue
+		}
+		if r := d.Ready(other); r <= soonest {
+			soonest, best = r, bay.Machine
+			if best == "" {
+				best = "bay " + bay.ID
+			} else {
+				best = "the entrance of machine " + best
+			}
+		}
+	}
+	if best == "" {
+		return text + "; no other entrance is much sooner"
+	}
+	return fmt.Sprintf("%s; %s is ready in %d s: staff can give a bay there", text, best, int((soonest+time.Second-1)/time.Second))
 }
 
 // readyIn is how long until the vehicle can be driven into the bay. s.mu is

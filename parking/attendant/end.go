@@ -35,7 +35,7 @@ func (a *Attendant) finish(ctx context.Context, r EndRequest, to parking.State, 
 	return run(ctx, a, s, keep, func(w *work) (parking.Allocation, error) {
 		x, err := w.tx.Allocation(w.ctx, r.Allocation)
 		if err != nil {
-			return x, fmt.Errorf("reading allocation %s: %w", r.Allocation, err)
+			return x, unread("allocation", r.Allocation, err)
 		}
 		manned := false
 		if x.Machine != "" {
@@ -43,7 +43,7 @@ func (a *Attendant) finish(ctx context.Context, r EndRequest, to parking.State, 
 				return x, err
 			}
 			if x, err = w.tx.Allocation(w.ctx, r.Allocation); err != nil {
-				return x, fmt.Errorf("reading allocation %s: %w", r.Allocation, err)
+				return x, unread("allocation", r.Allocation, err)
 			}
 			if manned, err = w.manned(x.Machine); err != nil {
 				return x, err
@@ -320,14 +320,14 @@ func (a *Attendant) move(ctx context.Context, s *site, id string, c choice, by, 
 	return run(ctx, a, s, keep, func(w *work) (Given, error) {
 		x, err := w.tx.Allocation(w.ctx, id)
 		if err != nil {
-			return Given{}, fmt.Errorf("reading allocation %s: %w", id, err)
+			return Given{}, unread("allocation", id, err)
 		}
 		if x.Machine != "" {
 			if err := w.lock(x.Machine); err != nil {
 				return Given{}, err
 			}
 			if x, err = w.tx.Allocation(w.ctx, id); err != nil {
-				return Given{}, fmt.Errorf("reading allocation %s: %w", id, err)
+				return Given{}, unread("allocation", id, err)
 			}
 		}
 		switch {

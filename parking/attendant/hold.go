@@ -53,7 +53,7 @@ func (a *Attendant) HoldIn(ctx context.Context, tx parking.Tx, r ReserveRequest,
 func (a *Attendant) ReleaseIn(ctx context.Context, tx parking.Tx, id string) (parking.Reservation, error) {
 	x, err := tx.Reservation(ctx, id)
 	if err != nil {
-		return x, fmt.Errorf("reading reservation %s: %w", id, err)
+		return x, unread("reservation", id, err)
 	}
 	next, err := reserve.Step(x, parking.ReservationCancelled, a.now())
 	if err != nil {

@@ -228,7 +228,7 @@ func (s *site) given(x parking.Allocation) Given {
 func (w *work) answer(g Given) error {
 	held, err := w.tx.Reservation(w.ctx, g.Reservation)
 	if err != nil {
-		return fmt.Errorf("reading reservation %s: %w", g.Reservation, err)
+		return unread("reservation", g.Reservation, err)
 	}
 	next, err := reserve.Step(held, parking.CheckedIn, w.now)
 	if err != nil {

@@ -78,10 +78,10 @@ func (a *Attendant) report(t *turn, r Report) (string, error) {
 	}
 	c, err := t.tx.Command(t.ctx, r.Command)
 	if err != nil {
-		return "", fmt.Errorf("reading command %s: %w", r.Command, err)
+		return "", unread("command", r.Command, err)
 	}
 	if c.CarPark != r.CarPark || c.Machine != r.Machine {
-		return "", fmt.Errorf("command %s is not for this machine: %w", r.Command, parking.ErrNotFound)
+		return "", &parking.NotFoundError{Kind: "command of machine " + r.Machine, ID: r.Command, At: r.CarPark}
 	}
 	if c.State == parking.Queued {
 		return "", fmt.Errorf("command %s was never sent: %w", r.Command, parking.ErrConflict)

@@ -105,7 +105,7 @@ func (a *Attendant) pool(carPark, pool string) (*site, *parking.Pool, error) {
 	}
 	p, ok := s.def.Pool(pool)
 	if !ok {
-		return nil, nil, fmt.Errorf("pool %q of %s: %w", pool, carPark, parking.ErrNotFound)
+		return nil, nil, &parking.NotFoundError{Kind: "pool", ID: pool, At: carPark}
 	}
 	return s, p, nil
 }
@@ -231,7 +231,7 @@ func (a *Attendant) step(ctx context.Context, id string, to parking.ReservationS
 	return run(ctx, a, nil, keep, func(w *work) (parking.Reservation, error) {
 		x, err := w.tx.Reservation(w.ctx, id)
 		if err != nil {
-			return x, fmt.Errorf("reading reservation %s: %w", id, err)
+			return x, unread("reservation", id, err)
 		}
 		if x.State == to {
 			return x, nil

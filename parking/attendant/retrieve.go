@@ -35,7 +35,7 @@ func (a *Attendant) Retrieve(ctx context.Context, r RetrieveRequest, keep Keep[R
 func (w *work) walk(r RetrieveRequest) (Retrieval, error) {
 	x, err := w.tx.Allocation(w.ctx, r.Allocation)
 	if err != nil {
-		return Retrieval{}, fmt.Errorf("reading allocation %s: %w", r.Allocation, err)
+		return Retrieval{}, unread("allocation", r.Allocation, err)
 	}
 	if x.State == parking.Retrieving {
 		return Retrieval{Allocation: x, PromisedAt: x.PromisedAt}, nil
@@ -49,7 +49,7 @@ func (w *work) walk(r RetrieveRequest) (Retrieval, error) {
 func (t *turn) retrieve(r RetrieveRequest) (Retrieval, error) {
 	x, err := t.tx.Allocation(t.ctx, r.Allocation)
 	if err != nil {
-		return Retrieval{}, fmt.Errorf("reading allocation %s: %w", r.Allocation, err)
+		return Retrieval{}, unread("allocation", r.Allocation, err)
 	}
 	notBefore := r.NotBefore.UTC().Truncate(time.Microsecond)
 	if !notBefore.After(t.now) {
@@ -245,7 +245,7 @@ func (a *Attendant) CancelRetrieval(ctx context.Context, r EndRequest, keep Keep
 		}
 		x, err := w.tx.Allocation(w.ctx, r.Allocation)
 		if err != nil {
-			return Retrieval{}, fmt.Errorf("reading allocation %s: %w", r.Allocation, err)
+			return Retrieval{}, unread("allocation", r.Allocation, err)
 		}
 		if x.State != parking.Retrieving {
 			return Retrieval{}, fmt.Errorf("allocation %s is %s and not asked for: %w", x.ID, x.State, parking.ErrConflict)
@@ -287,7 +287,7 @@ func (a *Attendant) Standing(ctx context.Context, allocation string) (Retrieval,
 		return nil
 	})
 	if err != nil {
-		return r, fmt.Errorf("reading allocation %s: %w", allocation, err)
+		return r, unread("allocation", allocation, err)
 	}
 	return r, nil
 }

@@ -128,7 +128,7 @@ func (a *Attendant) Resolve(ctx context.Context, r ResolveRequest, keep Keep[par
 		return run(ctx, a, s, keep, func(w *work) (parking.Allocation, error) {
 			x, err := w.tx.Allocation(w.ctx, r.Allocation)
 			if err != nil {
-				return x, fmt.Errorf("reading allocation %s: %w", r.Allocation, err)
+				return x, unread("allocation", r.Allocation, err)
 			}
 			if x.State != parking.Unknown || !x.State.May(r.To) {
 				return x, fmt.Errorf("allocation %s is %s and cannot be said to be %s: %w", x.ID, x.State, r.To, parking.ErrConflict)

@@ -116,7 +116,7 @@ func (s *site) blank() picture {
 func (s *site) machine(id string) (*parking.Machine, error) {
 	i, ok := s.machines[id]
 	if !ok {
-		return nil, fmt.Errorf("machine %q of %s: %w", id, s.def.ID, parking.ErrNotFound)
+		return nil, &parking.NotFoundError{Kind: "machine", ID: id, At: s.def.ID}
 	}
 	return &s.def.Machines[i], nil
 }
@@ -125,7 +125,7 @@ func (s *site) machine(id string) (*parking.Machine, error) {
 func (s *site) bay(id string) (*parking.Bay, int, error) {
 	i, ok := s.layout.BayIndex(id)
 	if !ok {
-		return nil, 0, fmt.Errorf("bay %q of %s: %w", id, s.def.ID, parking.ErrNotFound)
+		return nil, 0, &parking.NotFoundError{Kind: "bay", ID: id, At: s.def.ID}
 	}
 	return &s.def.Bays[i], i, nil
 }

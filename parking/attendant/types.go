@@ -96,6 +96,10 @@ type Given struct {
 	parking.Allocation
 	// Level is the bay's level.
 	Level string
+	// Hint says why the bay is not ready for long after what the site promises:
+	// the queue before it, when it is its turn, and an entrance that is sooner.
+	// Empty where the wait is within the promise.
+	Hint string
 	// AlreadyInside says that the plate or tag had a bay already, as far as this
 	// process knew, and that the driver has this one all the same: staff gave it,
 	// or the two share only a tag. An alarm is raised if the store says so too.

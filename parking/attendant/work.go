@@ -216,6 +216,16 @@ func (w *work) lock(machine string) error {
 	return nil
 }
 
+// unread says what could not be read. That it is not there is a sentence of its
+// own, fit to be shown to whoever asked.
+func unread(kind, id string, err error) error {
+	var none *parking.NotFoundError
+	if errors.As(err, &none) {
+		return none
+	}
+	return fmt.Errorf("reading %s %s: %w", kind, id, err)
+}
+
 // at reads an allocation and finds the site it belongs to.
 func (a *Attendant) at(ctx context.Context, allocation string) (parking.Allocation, *site, error) {
 	var x parking.Allocation
@@ -225,7 +235,7 @@ func (a *Attendant) at(ctx context.Context, allocation string) (parking.Allocati
 		return err
 	})
 	if err != nil {
-		return x, nil, fmt.Errorf("reading allocation %s: %w", allocation, err)
+		return x, nil, unread("allocation", allocation, err)
 	}
 	s, err := a.site(x.CarPark)
 	return x, s, err
