@@ -1,8 +1,6 @@
 package web
 
 import (
-	"crypto/sha256"
-	"crypto/subtle"
 	"errors"
 	"net/http"
 	"strings"
@@ -24,39 +22,14 @@ func Bearer(keys ...Key) (echo.MiddlewareFunc, error) {
 	if len(keys) == 0 {
 		return nil, errors.New("bearer keys: none given, so that nobody could enter")
 	}
-	type digest struct {
-		name string
-		sum  [sha256.Size]byte
-	}
-	digests := make([]digest, len(keys))
+	holders := make([]Holder, len(keys))
 	for i, k := range keys {
 		if len(k.Secret) < 16 {
 			return nil, errors.New("bearer keys: the key of " + k.Name + " has fewer than 16 bytes; make a longer one")
 		}
-		digests[i] = digest{k.Name, sha256.Sum256([]byte(k.Secret))}
+		holders[i] = HolderOf(k)
 	}
-	return func(next echo.HandlerFunc) echo.HandlerFunc {
-		return func(c echo.Context) error {
-			shown, ok := bearerToken(c.Request().Header.Values(echo.HeaderAuthorization))
-			if !ok {
-				return unauthorized(`Bearer realm="freeflow"`, "send 'Authorization: Bearer KEY'")
-			}
-			// Digests of one length are compared, all of them, so that
-			// neither length nor position can be measured.
-			sum := sha256.Sum256([]byte(shown))
-			found := -1
-			for i := range digests {
-				if subtle.ConstantTimeCompare(sum[:], digests[i].sum[:]) == 1 {
-					found = i
-				}
-			}
-			if found < 0 {
-				return unauthorized(`Bearer realm="freeflow", error="invalid_token"`, "the key is not known here")
-			}
-			c.Set(keyCaller, digests[found].name)
-			return next(c)
-		}
-	}, nil
+	return BearerOf(func() []Holder { return holders }), nil
 }
 
 // Caller returns the name of the key that was shown; empty where no key is

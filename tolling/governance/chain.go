@@ -1,7 +1,7 @@
 package governance
 
 import (
-	"crypto/subtle"
+	"bytes"
 	"errors"
 	"fmt"
 	"slices"
@@ -35,6 +35,38 @@ type Chain struct {
 	entries []Entry
 	// spans are the publications that stand, in order of their numbers.
 	spans []*Entry
+}
+
+// Unsigned returns a chain of one network that nobody signed: for a process that
+// starts before the network's seed is planted, and for work on files alone.
+// Nothing extends it.
+func Unsigned(files tariff.Files, label string) (*Chain, error) {
+	network, err := files.Load(label)
+	if err != nil {
+		return nil, err
+	}
+	c := &Chain{entries: []Entry{{
+		Signed: Signed{Statement: Statement{Network: network.Name(), Kind: Seed, Content: files.Digest(), By: "this process"}},
+		Files:  files, Loaded: network,
+	}}}
+	c.settle()
+	return c, nil
+}
+
+// IsSigned reports whether the chain's statements are signed ones.
+func (c *Chain) IsSigned() bool { return len(c.entries) > 0 && c.entries[0].Signature != nil }
+
+// Rows returns the statements in the form in which they can be kept elsewhere
+// and be judged again.
+func (c *Chain) Rows() []Row {
+	rows := make([]Row, len(c.entries))
+	for i, e := range c.entries {
+		rows[i] = Row{Signed: e.Signed}
+		if e.Files != nil {
+			rows[i].Canonical = e.Files.Canonical()
+		}
+	}
+	return rows
 }
 
 // Entries returns the statements; the slice is the caller's own.
@@ -121,13 +153,13 @@ func (c *Chain) Extend(rows []Row, keys Keys, whole bool) (*Chain, error) {
 
 // same compares a row with the statement that was believed.
 func (e *Entry) same(r *Row) error {
-	if r.Hash() != e.Hash {
+	if r.Hash() != e.Hash || r.Key != e.Key || !bytes.Equal(r.Signature, e.Signature) {
 		return fmt.Errorf("statement %d of %s was changed in the database", e.Sequence, e.Network)
 	}
 	if e.Files == nil {
 		return nil
 	}
-	if subtle.ConstantTimeCompare(r.Canonical, e.Files.Canonical()) != 1 {
+	if !bytes.Equal(r.Canonical, e.Files.Canonical()) {
 		return fmt.Errorf("the files of statement %d of %s were changed in the database", e.Sequence, e.Network)
 	}
 	return nil

@@ -314,12 +314,8 @@ func (d *Displays) step(ctx context.Context, sweep string, until time.Time) (mor
 		if to.Sub(from) > displayStep {
 			to, more = from.Add(displayStep), true
 		}
-		report, err := d.report(ctx, from, to, func(g Gap) { gaps = append(gaps, g) })
-		if err != nil {
+		if _, err := d.report(ctx, from, to, func(g Gap) { gaps = append(gaps, g) }); err != nil {
 			return false, nil, err
-		}
-		if report == nil { // no signs: nothing to catch up with
-			to, more = until.Truncate(time.Second), false
 		}
 	}
 	raised, err = d.Store.Found(ctx, network, sweep, from, to, gaps)
@@ -402,7 +398,7 @@ func addUp(all, more []Comparison) ([]Comparison, error) {
 }
 
 // report compares the passes of a stretch, and tells each gap; nil where no
-// sign shows anything.
+// sign shows anything, without a look at the passes.
 func (d *Displays) report(ctx context.Context, from, to time.Time, tell func(Gap)) ([]Comparison, error) {
 	shown, err := d.Store.Shown(ctx, d.Live.Name(), from.Add(-DisplayTolerance), to.Add(DisplayTolerance))
 	if err != nil || len(shown) == 0 {

@@ -23,6 +23,7 @@ package governance
 
 import (
 	"context"
+	"crypto/ed25519"
 	"errors"
 	"time"
 
@@ -186,6 +187,8 @@ type Tx interface {
 	// one of its number.
 	AddStatement(ctx context.Context, s Signed) error
 
+	// PutKey keeps a public key by its fingerprint; again is no error.
+	PutKey(ctx context.Context, key ed25519.PublicKey) error
 	// Record tells the audit trail.
 	Record(ctx context.Context, e Event) error
 }

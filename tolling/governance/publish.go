@@ -277,6 +277,9 @@ func (d *Desk) add(ctx context.Context, tx Tx, signed Signed) error {
 	if _, err := d.Live.Chain().Extend([]Row{row}, d.Keys(), false); err != nil {
 		return err
 	}
+	if err := tx.PutKey(ctx, d.Keys()[signed.Key]); err != nil {
+		return err
+	}
 	return tx.AddStatement(ctx, signed)
 }
 
@@ -362,6 +365,9 @@ func Plant(ctx context.Context, store Store, signer *Signer, files tariff.Files,
 		signed := signer.Sign(Statement{Network: network.Name(), Kind: Seed, Previous: nonce, Content: files.Digest(), By: "system",
 			Reason: "the network with which the system was started"}, Instant(now.UnixMicro()))
 		if err := tx.PutContent(ctx, signed.Content, files.Canonical()); err != nil {
+			return err
+		}
+		if err := tx.PutKey(ctx, signer.Public()); err != nil {
 			return err
 		}
 		if err := tx.AddStatement(ctx, signed); err != nil {

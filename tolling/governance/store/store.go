@@ -17,6 +17,7 @@ package store
 
 import (
 	"context"
+	"crypto/ed25519"
 	"embed"
 	"errors"
 	"fmt"
@@ -160,4 +161,27 @@ func (s *Store) Networks(ctx context.Context) ([]string, error) {
 		return nil, fmt.Errorf("listing networks: %w", err)
 	}
 	return names, nil
+}
+
+// SeedKeys returns the key that signed the network's seed, as it stands here:
+// for a process that trusts nothing yet. None if there is no seed.
+func (s *Store) SeedKeys(ctx context.Context, network string) (governance.Keys, error) {
+	keys := governance.Keys{}
+	err := s.db.Direct(ctx, func(db database.Session) error {
+		return database.Each(ctx, db, `SELECT k.public_key FROM tariff_statement s JOIN tariff_key k ON k.fingerprint = s.signing_key WHERE s.network = $1 AND s.sequence = 0`,
+			[]any{network}, func(r database.Rows) error {
+				var key []byte
+				if err := r.Scan(&key); err != nil {
+					return err
+				}
+				if len(key) == ed25519.PublicKeySize {
+					keys.Add(key)
+				}
+				return nil
+			})
+	})
+	if err != nil {
+		return nil, fmt.Errorf("reading the key of a network: %w", err)
+	}
+	return keys, nil
 }

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"crypto/ed25519"
 	"fmt"
 
 	"github.com/go-json-experiment/json"
@@ -235,6 +236,15 @@ func (t *tx) AddStatement(ctx context.Context, s governance.Signed) error {
 	return t.insert(ctx, "a statement", "tariff_statement", statementColumns+`, hash`,
 		s.Sequence, governance.Micros(s.Effective), s.Revision, governance.Micros(s.Checked), s.Withdraws, governance.Micros(s.At), s.Backdated,
 		s.Network, s.Kind, s.Previous, s.Content, s.Draft, s.Proposal, string(makers), s.Checker, s.By, s.Reason, s.Key, s.Signature, s.Hash())
+}
+
+// PutKey keeps a public key. See governance.Tx.
+func (t *tx) PutKey(ctx context.Context, key ed25519.PublicKey) error {
+	_, err := t.db.Exec(ctx, `INSERT INTO tariff_key (fingerprint, public_key) VALUES ($1, $2) ON CONFLICT DO NOTHING`, governance.Fingerprint(key), []byte(key))
+	if err != nil {
+		return fmt.Errorf("keeping a public key: %w", err)
+	}
+	return nil
 }
 
 // Record appends to the audit trail. See governance.Tx.

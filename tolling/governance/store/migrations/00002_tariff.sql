@@ -95,6 +95,13 @@ CREATE TABLE tariff_statement (
 -- A draft is published once.
 CREATE UNIQUE INDEX tariff_statement_draft ON tariff_statement (draft) WHERE draft <> '';
 
+-- The public keys that ever signed, by fingerprint: for a process that starts to
+-- follow this database and has nothing to trust yet.
+CREATE TABLE tariff_key (
+    fingerprint tariff_text NOT NULL PRIMARY KEY,
+    public_key  bytea       NOT NULL
+);
+
 -- What signs at toll points showed, from when on. dark: nothing.
 CREATE TABLE tariff_shown (
     from_micros bigint      NOT NULL,

@@ -26,3 +26,5 @@ CREATE TRIGGER tariff_shown_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON t
     FOR EACH STATEMENT EXECUTE FUNCTION refuse_tariff_change();
 CREATE TRIGGER tariff_gap_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON tariff_gap
     FOR EACH STATEMENT EXECUTE FUNCTION refuse_tariff_change();
+CREATE TRIGGER tariff_key_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON tariff_key
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_tariff_change();

@@ -66,3 +66,11 @@ BEGIN SELECT RAISE(ABORT, 'update of tariff_gap refused: it is only ever added t
 CREATE TRIGGER tariff_gap_no_delete BEFORE DELETE ON tariff_gap
 BEGIN SELECT RAISE(ABORT, 'delete of tariff_gap refused: it is only ever added to'); END;
 -- +goose StatementEnd
+-- +goose StatementBegin
+CREATE TRIGGER tariff_key_no_update BEFORE UPDATE ON tariff_key
+BEGIN SELECT RAISE(ABORT, 'update of tariff_key refused: it is only ever added to'); END;
+-- +goose StatementEnd
+-- +goose StatementBegin
+CREATE TRIGGER tariff_key_no_delete BEFORE DELETE ON tariff_key
+BEGIN SELECT RAISE(ABORT, 'delete of tariff_key refused: it is only ever added to'); END;
+-- +goose StatementEnd
