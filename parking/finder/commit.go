@@ -104,10 +104,10 @@ func (w *writer) step(s step) error {
 		return err
 	}
 	x := *s.driver
-	moves := x.State == parking.SpaceAssigned
+	moves := x.State == parking.SpaceAssigned && !s.stays
 	if moves {
 		x.Moves++
-	} else {
+	} else if !s.stays {
 		x.State, x.AssignedAt = parking.SpaceAssigned, w.now
 		x.HeldUntil = earlier(later(x.Arrives, w.now).Add(w.f.settings.Late), x.RequestedAt.Add(w.f.settings.Live))
 	}
@@ -125,18 +125,24 @@ func (w *writer) step(s step) error {
 			return err
 		}
 	}
-	x.Place, x.Next, x.Short, x.Why = w.place(&s.to.Place), w.place(s.to.Next), false, w.whyThere(&x, s.to)
+	x.Short = false
+	if !s.stays {
+		x.Place, x.Next, x.Why = w.place(&s.to.Place), w.place(s.to.Next), w.whyThere(&x, s.to)
+	}
 	x.Revision++
 	if err := w.tx.PutSpaceRequest(w.ctx, x); err != nil {
 		return fmt.Errorf("assigning a driver: %w", err)
 	}
-	w.count(x.Place.CarPark, parking.SpaceCount{UnderWay: 1, Held: one(x.Reservation != ""), Sent: 1})
-	if moves {
+	w.count(x.Place.CarPark, parking.SpaceCount{UnderWay: 1, Held: one(x.Reservation != ""), Sent: one(!s.stays)})
+	switch {
+	case s.stays:
+		w.done.Kept++
+	case moves:
 		w.done.Moved++
 		w.count(from.CarPark, parking.SpaceCount{Left: 1})
-		return nil
+	default:
+		w.done.Assigned++
 	}
-	w.done.Assigned++
 	return nil
 }
 

@@ -391,3 +391,33 @@ func TestMoves(t *testing.T) {
 	w.round()
 	w.stands(third, parking.SpaceAssigned, "b") // it arrives in less than 3 minutes
 }
+
+// A place that was only counted becomes a held one as soon as one is free, the
+// earliest driver's first.
+func TestCountedBecomesHeld(t *testing.T) {
+	w := newTown(t, sqliteURL(t), map[string]int64{"a": 1000}, site("a", 100, 2, 1))
+	var ids []string
+	for n := range 3 {
+		ids = append(ids, w.ask(wish(fmt.Sprint("AB", n))))
+		w.clock.Advance(time.Millisecond)
+	}
+	w.round()
+	held := -1
+	for n, id := range ids {
+		if w.stands(id, parking.SpaceAssigned, "a").Reservation != "" {
+			held = n
+		}
+	}
+	if held != 0 {
+		t.Fatalf("the place is held for driver %d", held)
+	}
+	if _, err := w.finder.Withdraw(t.Context(), ids[0], parking.Keep[Seen]{}); err != nil {
+		t.Fatal(err)
+	}
+	if r := w.round(); r.Kept != 2 || r.CarParks["a"].Held != 1 || r.CarParks["a"].Sent != 0 {
+		t.Errorf("%+v", r)
+	}
+	if a, b := w.find(ids[1]), w.find(ids[2]); a.Reservation == "" || b.Reservation != "" || a.Moves != 0 || a.Place == nil || a.Place.PriceCents != 1000 {
+		t.Errorf("%+v %+v", a, b)
+	}
+}

@@ -58,6 +58,9 @@ type step struct {
 	to     city.Assignment
 	// pool is the index of the pool that has a place; -1: a bay is counted.
 	pool int
+	// stays says that the driver is sent nowhere else: a place is held for him
+	// where one was only counted.
+	stays bool
 }
 
 // Round holds the round that is due. It reports false where none is, or where
@@ -215,7 +218,7 @@ func (r *round) plan(ctx context.Context) ([]step, city.Plan, error) {
 		}
 		steps, failed := r.carry(plan, benches)
 		if len(failed) == 0 || try >= mostPlans {
-			return steps, plan, nil
+			return append(steps, r.firmer(steps, benches)...), plan, nil
 		}
 		for _, a := range failed {
 			note(r.barred, a.Driver, a.Place.CarPark)
@@ -287,7 +290,7 @@ func (r *round) carry(plan city.Plan, benches map[string]*bench) (steps []step, 
 			if x.State == parking.SpaceAssigned {
 				leave(benches[x.Place.CarPark], x)
 			}
-			steps = append(steps, step{x, a, pool})
+			steps = append(steps, step{driver: x, to: a, pool: pool})
 		}
 		failed = rest
 	}
@@ -300,14 +303,44 @@ func (r *round) take(b *bench, x *parking.SpaceRequest) (pool int, ok bool) {
 	if b == nil {
 		return -1, false
 	}
+	if i := r.pooled(b, x); i >= 0 {
+		return i, true
+	}
+	return -1, x.Reservation == "" && b.seat(x)
+}
+
+// pooled takes a place of a pool of the lot; -1 where none is left.
+func (r *round) pooled(b *bench, x *parking.SpaceRequest) int {
 	for i := range b.lot.pools {
 		p := &b.lot.pools[i]
 		if b.left[i] > 0 && !r.full[x.ID][b.lot.site.ID+"/"+p.id] && b.lot.suitsPool(x, p) {
 			b.left[i]--
-			return i, true
+			return i
 		}
 	}
-	return -1, x.Reservation == "" && b.seat(x)
+	return -1
+}
+
+// firmer are the steps of those who stay where a place was only counted for
+// them and one can be held now, the earliest first.
+func (r *round) firmer(steps []step, benches map[string]*bench) (more []step) {
+	moved := make(map[string]bool, len(steps))
+	for _, s := range steps {
+		moved[s.driver.ID] = true
+	}
+	for _, x := range r.live {
+		if x.State != parking.SpaceAssigned || x.Reservation != "" || moved[x.ID] {
+			continue
+		}
+		b := benches[x.Place.CarPark]
+		if b == nil {
+			continue
+		}
+		if pool := r.pooled(b, x); pool >= 0 {
+			more = append(more, step{driver: x, to: city.Assignment{Driver: x.ID, Outcome: city.Kept, Place: city.Place{CarPark: x.Place.CarPark}}, pool: pool, stays: true})
+		}
+	}
+	return more
 }
 
 func leave(b *bench, x *parking.SpaceRequest) {

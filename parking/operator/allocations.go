@@ -92,6 +92,8 @@ type allocationForm struct {
 	EndedAt        *string `json:"ended_at,omitempty"`
 	Reservation    string  `json:"reservation,omitempty"`
 	AlreadyInside  bool    `json:"already_inside,omitempty"`
+	// Hint is for the driver who waits at the gate.
+	Hint string `json:"hint,omitempty"`
 	// Position is the place in the queue of cars wanted, from 1.
 	Position int    `json:"position,omitempty"`
 	Note     string `json:"note,omitempty"`
@@ -170,7 +172,7 @@ func (a *API) postAllocation(c echo.Context) error {
 	seesAll := staff(c)
 	keep := keeping(key, http.StatusCreated, func(g attendant.Given) any {
 		f := a.allocationOf(g.Allocation, seesAll)
-		f.AlreadyInside = g.AlreadyInside
+		f.AlreadyInside, f.Hint = g.AlreadyInside, g.Hint
 		return f
 	}, func(g attendant.Given) string { return "/v1/allocations/" + g.ID })
 	then := func(g attendant.Given) { a.followed(c.Request().Context(), g.Allocation) }
