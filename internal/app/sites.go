@@ -3,6 +3,7 @@ package app
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -20,7 +21,6 @@ import (
 	"freeflow/parking/opendata"
 	"freeflow/parking/sites"
 	parktariff "freeflow/parking/tariff"
-	"freeflow/tolling/tariff"
 )
 
 // sitesEvery is how often other processes' definitions are looked for.
@@ -34,7 +34,7 @@ var errVersion = errors.New("another version is in force")
 // asks for them. Safe for concurrent use.
 type siteKeeper struct {
 	keeping parking.Keeping
-	network *tariff.Network
+	network roads
 	clock   clock.Clock
 	log     *slog.Logger
 	tariffs map[string]*parktariff.Book
@@ -66,7 +66,7 @@ func (l *siteList) err() error {
 	return errors.Join(all...)
 }
 
-func newSiteKeeper(keeping parking.Keeping, network *tariff.Network, clk clock.Clock, log *slog.Logger, tariffs map[string]*parktariff.Book) *siteKeeper {
+func newSiteKeeper(keeping parking.Keeping, network roads, clk clock.Clock, log *slog.Logger, tariffs map[string]*parktariff.Book) *siteKeeper {
 	k := &siteKeeper{keeping: keeping, network: network, clock: clk, log: log, tariffs: tariffs, changed: func(*parking.CarPark) error { return nil }}
 	k.now.Store(&siteList{})
 	return k
@@ -210,7 +210,9 @@ func (k *siteKeeper) Definition(_ context.Context, id string) (parking.Definitio
 
 // Put checks a site file, stores it and puts it in force in this process; the
 // others follow within a second. The site must have the id given. A bay that
-// goes away must be empty: what stands in it would be out of sight.
+// goes away must be empty: what stands in it would be out of sight. A lane that
+// goes away must be idle, with nobody inside who came in by it: what it saw
+// later would be refused, and the cars would have no way out.
 func (k *siteKeeper) Put(ctx context.Context, id string, document []byte, version int64, by string) (parking.Definition, error) {
 	site, err := sites.Parse(document)
 	if err != nil {
@@ -222,11 +224,6 @@ func (k *siteKeeper) Put(ctx context.Context, id string, document []byte, versio
 	if err := k.suits(site); err != nil {
 		return parking.Definition{}, err
 	}
-	for _, other := range k.All() {
-		if other.ID != site.ID && other.Code == site.Code {
-			return parking.Definition{}, fmt.Errorf("%w: /code: %s is car park %s's", parking.ErrInvalid, site.Code, other.ID)
-		}
-	}
 	var put parking.Definition
 	_, err = k.keeping.Do(ctx, nil, func(tx parking.Tx) (parking.Answer, error) {
 		if err := tx.Lock(ctx, "definitions"); err != nil {
@@ -237,9 +234,16 @@ func (k *siteKeeper) Put(ctx context.Context, id string, document []byte, versio
 			return parking.Answer{}, err
 		}
 		var now int64
+		var before lanesForm
 		for _, d := range stored {
-			if d.CarPark == site.ID {
-				now = d.Version
+			had, err := lanesOf(d)
+			switch {
+			case err != nil:
+				return parking.Answer{}, err
+			case d.CarPark == site.ID:
+				now, before = d.Version, had
+			case had.Code == site.Code:
+				return parking.Answer{}, fmt.Errorf("%w: /code: %s is car park %s's", parking.ErrInvalid, site.Code, d.CarPark)
 			}
 		}
 		if version >= 0 && version != now {
@@ -254,6 +258,9 @@ func (k *siteKeeper) Put(ctx context.Context, id string, document []byte, versio
 				return parking.Answer{}, fmt.Errorf("%w: bay %s is taken and not in the new file", parking.ErrConflict, al.Bay)
 			}
 		}
+		if err := k.freeLanes(ctx, tx, site, before.Lanes); err != nil {
+			return parking.Answer{}, err
+		}
 		put = parking.Definition{CarPark: site.ID, Version: now + 1, Document: document, PutAt: k.clock.Now(), By: by}
 		return parking.Answer{}, tx.PutDefinition(ctx, put)
 	})
@@ -264,6 +271,66 @@ func (k *siteKeeper) Put(ctx context.Context, id string, document []byte, versio
 		return parking.Definition{}, err
 	}
 	return put, k.load(ctx)
+}
+
+// lanesForm is what of a stored site file others have to keep clear of. Whether
+// the rest of it is sound here does not matter.
+type lanesForm struct {
+	Code  string         `json:"code"`
+	Lanes []parking.Lane `json:"lanes"`
+}
+
+func lanesOf(d parking.Definition) (f lanesForm, err error) {
+	if err := json.Unmarshal(d.Document, &f); err != nil {
+		return f, fmt.Errorf("reading the stored site file of %s: %w", d.CarPark, err)
+	}
+	return f, nil
+}
+
+// laneIdle is how long after its last car a lane is in use.
+const laneIdle = 15 * time.Minute
+
+// freeLanes refuses a site without lanes that are needed: those in use, those by
+// which somebody inside came in, and the last exit while anybody is inside.
+func (k *siteKeeper) freeLanes(ctx context.Context, tx parking.Tx, site *parking.CarPark, before []parking.Lane) error {
+	left := map[string]bool{}
+	exits := false
+	for _, lane := range site.Lanes {
+		left[lane.Unit] = true
+		exits = exits || lane.Direction == parking.Out
+	}
+	for _, lane := range before {
+		if left[lane.Unit] {
+			continue
+		}
+		refuse := func(why string, args ...any) error {
+			return fmt.Errorf("%w: lane %s is not in the new file, and %s", parking.ErrConflict, lane.Unit, fmt.Sprintf(why, args...))
+		}
+		heard, err := tx.LastLaneEvent(ctx, site.ID, lane.Unit)
+		if err != nil {
+			return err
+		}
+		if free := heard.Add(laneIdle); !heard.IsZero() && k.clock.Now().Before(free) {
+			return refuse("saw a car at %s; close it, and take it away from %s on", heard.Format(time.RFC3339), free.Format(time.RFC3339))
+		}
+		cameIn := lane.Unit
+		if lane.Direction == parking.Out {
+			if exits {
+				continue
+			}
+			cameIn = "" // it is the last way out
+		}
+		inside, err := tx.OpenStays(ctx, site.ID, cameIn)
+		switch {
+		case err != nil:
+			return err
+		case inside > 0 && cameIn == "":
+			return refuse("it is the last exit; there are %d open stays: close them, or keep it", inside)
+		case inside > 0:
+			return refuse("%d stays that are open came in by it; take it away when they have left", inside)
+		}
+	}
+	return nil
 }
 
 // Sites gives the car parks to the open-data feed.
@@ -295,7 +362,11 @@ func inForce(book *parktariff.Book, at time.Time) *parktariff.Tariff {
 }
 
 // calendar gives parking's tariffs the general holidays of the network.
-type calendar struct{ network *tariff.Network }
+type calendar struct {
+	network interface {
+		Holiday(date string) (holiday, known bool)
+	}
+}
 
 func (c calendar) Holiday(d parktariff.Date) (holiday, known bool) {
 	return c.network.Holiday(d.String())
@@ -303,7 +374,7 @@ func (c calendar) Holiday(d parktariff.Date) (holiday, known bool) {
 
 // loadParkingTariffs reads the sample tariffs, and all files of the folder if
 // one is given; several versions of one tariff are files with the same id.
-func loadParkingTariffs(folder string, network *tariff.Network) (map[string]*parktariff.Book, error) {
+func loadParkingTariffs(folder string, network roads) (map[string]*parktariff.Book, error) {
 	versions := map[string][]*parktariff.Tariff{}
 	for _, name := range parktariff.Samples() {
 		t, err := parktariff.Sample(name)
