@@ -12,13 +12,13 @@ import (
 // ViewHistory is History for a member of staff: what note makes of it is left in
 // the audit trail in the same transaction, and where that fails nothing is
 // shown. billing.ErrNotFound, where nothing is seen, leaves nothing.
-func (s *Store) ViewHistory(ctx context.Context, passID string, note func(billing.History) audit.Access) (billing.History, error) {
+func (s *Store) ViewHistory(ctx context.Context, passID string, note func(billing.History) []audit.Access) (billing.History, error) {
 	var h billing.History
 	err := s.db.Write(ctx, func(db database.Session) (err error) {
 		if h, err = historyOf(ctx, db, passID); err != nil {
 			return err
 		}
-		return audit.Note(ctx, db, note(h))
+		return noteAll(ctx, db, note(h))
 	})
 	if err != nil {
 		return billing.History{}, fmt.Errorf("viewing the history of pass %s: %w", passID, err)
@@ -27,7 +27,7 @@ func (s *Store) ViewHistory(ctx context.Context, passID string, note func(billin
 }
 
 // ViewPasses is List for a member of staff, as ViewHistory is History.
-func (s *Store) ViewPasses(ctx context.Context, f billing.Filter, note func([]billing.Pass) audit.Access) ([]billing.Pass, error) {
+func (s *Store) ViewPasses(ctx context.Context, f billing.Filter, note func([]billing.Pass) []audit.Access) ([]billing.Pass, error) {
 	if f.Limit <= 0 {
 		return nil, fmt.Errorf("viewing passes: %w", invalid("limit %d", f.Limit))
 	}
@@ -36,7 +36,7 @@ func (s *Store) ViewPasses(ctx context.Context, f billing.Filter, note func([]bi
 		if passes, err = listPasses(ctx, db, &f); err != nil {
 			return err
 		}
-		return audit.Note(ctx, db, note(passes))
+		return noteAll(ctx, db, note(passes))
 	})
 	if err != nil {
 		return nil, fmt.Errorf("viewing passes: %w", err)
@@ -49,6 +49,16 @@ func (s *Store) ViewPasses(ctx context.Context, f billing.Filter, note func([]bi
 // returns.
 func (s *Store) NoteView(ctx context.Context, a audit.Access) error {
 	return s.db.Write(ctx, func(db database.Session) error { return audit.Note(ctx, db, a) })
+}
+
+// noteAll leaves the rows of views.
+func noteAll(ctx context.Context, db database.Session, list []audit.Access) error {
+	for _, a := range list {
+		if err := audit.Note(ctx, db, a); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // historyOf reads all that the books know of one pass.

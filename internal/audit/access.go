@@ -38,7 +38,7 @@ type Access struct {
 	// Accounts are those whose movements were shown; none where they are
 	// nobody's account. Everybody alone stands for all.
 	Accounts []string
-	// Records is how many records were shown.
+	// Records is how many records were shown; 0 where that was not known yet.
 	Records int
 	// Reason is why, as given; may be empty.
 	Reason string

@@ -12,6 +12,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"freeflow/billing"
+	"freeflow/internal/audit"
 	"freeflow/internal/web"
 )
 
@@ -64,7 +65,7 @@ func reasonCodes(codes string) []string {
 }
 
 func (a *API) getCharges(c echo.Context) error {
-	q := queryOf(c, "from", "to", "vehicle", "account", "status", "after", "limit")
+	q := queryOf(c, "from", "to", "vehicle", "account", "status", "after", "limit", "reason")
 	asCSV := prefersCSV(c.Request().Header.Values(echo.HeaderAccept))
 	most := mostRows
 	if asCSV {
@@ -72,14 +73,23 @@ func (a *API) getCharges(c echo.Context) error {
 	}
 	f := q.chargeFilter()
 	f.Limit = q.Limit(usualRows, most)
+	act := audit.Listed
+	if asCSV {
+		act = audit.Exported
+	}
+	seen := a.viewOf(c, q.Query, act, "GET /v1/charges")
 	if err := q.Err(); err != nil {
 		return err
 	}
 	c.Response().Header().Set(echo.HeaderVary, echo.HeaderAccept)
 	if asCSV && q.Text("limit") == "" {
-		return a.exportCharges(c, f)
+		return a.exportCharges(c, f, seen)
 	}
-	passes, next, err := a.list(c.Request().Context(), f)
+	read, err := a.lister(c.Request().Context(), f, seen)
+	if err != nil {
+		return err
+	}
+	passes, next, err := read(c.Request().Context(), f)
 	if err != nil {
 		return err
 	}
@@ -96,37 +106,62 @@ func (a *API) getCharges(c echo.Context) error {
 	return c.JSON(http.StatusOK, web.Page[charge]{Items: items, Next: next})
 }
 
-// list returns at most f.Limit passes and the cursor of the page after them,
-// nil if there is none.
-func (a *API) list(ctx context.Context, f billing.Filter) ([]billing.Pass, *string, error) {
-	limit := f.Limit
-	f.Limit++ // one more tells whether there is another page
-	passes, err := a.Books.List(ctx, f)
-	if err != nil {
-		return nil, nil, fmt.Errorf("listing passes: %w", err)
+// reader reads at most f.Limit passes and the cursor of the page after them, nil
+// if there is none.
+type reader func(ctx context.Context, f billing.Filter) ([]billing.Pass, *string, error)
+
+// lister returns how a list of passes is read. Where it is about one vehicle or
+// account, each page is read in the transaction that notes whose passes it
+// shows. One about everybody may be long, so that it is noted before it is read.
+func (a *API) lister(ctx context.Context, f billing.Filter, seen *view) (reader, error) {
+	if f.Vehicle != "" || f.Account != "" {
+		return page(a.viewPasses(seen)), nil
 	}
-	if len(passes) <= limit {
-		return passes, nil, nil
+	if err := a.Books.NoteView(ctx, seen.everybody(f)); err != nil {
+		return nil, fmt.Errorf("noting the view: %w", err)
 	}
-	passes = passes[:limit]
-	next := billing.CursorOf(passes[limit-1]).String()
-	return passes, &next, nil
+	return page(func(ctx context.Context, f billing.Filter, _ int) ([]billing.Pass, error) {
+		return a.Books.List(ctx, f)
+	}), nil
+}
+
+// page makes a reader of a way to read passes, of which the first so many are
+// shown.
+func page(read func(ctx context.Context, f billing.Filter, shown int) ([]billing.Pass, error)) reader {
+	return func(ctx context.Context, f billing.Filter) ([]billing.Pass, *string, error) {
+		limit := f.Limit
+		f.Limit++ // one more tells whether there is another page
+		passes, err := read(ctx, f, limit)
+		if err != nil {
+			return nil, nil, fmt.Errorf("listing passes: %w", err)
+		}
+		if len(passes) <= limit {
+			return passes, nil, nil
+		}
+		passes = passes[:limit]
+		next := billing.CursorOf(passes[limit-1]).String()
+		return passes, &next, nil
+	}
 }
 
 // exportCharges writes the whole list as CSV, page by page: a script that asks
 // for CSV without a limit wants the file, not its beginning. If it fails on
 // the way the connection is broken off, so that half a file never looks whole.
-func (a *API) exportCharges(c echo.Context, f billing.Filter) error {
+func (a *API) exportCharges(c echo.Context, f billing.Filter, seen *view) error {
 	select {
 	case a.exportsBusy <- struct{}{}:
 		defer func() { <-a.exportsBusy }()
 	default:
 		return web.Busy("other exports are being written")
 	}
+	read, err := a.lister(c.Request().Context(), f, seen)
+	if err != nil {
+		return err
+	}
 	f.Limit = exportPage
 	w := csv.NewWriter(c.Response())
 	for first := true; ; first = false {
-		passes, next, err := a.list(c.Request().Context(), f)
+		passes, next, err := read(c.Request().Context(), f)
 		if err == nil && first {
 			setCSV(c, "charges.csv")
 		}

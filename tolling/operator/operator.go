@@ -3,7 +3,8 @@
 //
 // Invariants: nothing here decides on its own what is owed; a decision is
 // rated by the network and posted by the books, and the same decision sent
-// twice has one effect and one answer. Query parameters and JSON fields that
+// twice has one effect and one answer. Whoever looks at a person's movements
+// leaves a row that this person can see, in the transaction of the read. Query parameters and JSON fields that
 // are not known are refused by name, so that a misspelt filter never looks
 // like an answer.
 //
@@ -51,6 +52,7 @@ type Books interface {
 	billing.Reading
 	billing.Deciding
 	billing.Registering
+	Viewing
 }
 
 // Registry takes a new registry and puts it in force.
@@ -118,6 +120,9 @@ type Parts struct {
 	Network   Network
 	Alarms    Alarms
 	Clock     clock.Clock
+	// NeedReason refuses to show people's movements to whoever does not say
+	// why.
+	NeedReason bool
 }
 
 // API answers the operators. Safe for concurrent use.
@@ -141,7 +146,7 @@ func New(p Parts) (*API, error) {
 // Routes adds the API's routes, each behind the key.
 func (a *API) Routes(e *echo.Echo, key echo.MiddlewareFunc) {
 	usual := web.Deadline(usualTime)
-	g := e.Group("/v1", key)
+	g := e.Group("/v1", key, onBehalf)
 	g.PUT("/registry", a.putRegistry, web.LimitBody(maxRegistry), web.Deadline(uploadTime))
 	g.GET("/registry", a.getRegistry, web.Deadline(uploadTime))
 	g.GET("/charges", a.getCharges, web.Deadline(exportTime))

@@ -9,6 +9,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"freeflow/billing"
+	"freeflow/internal/audit"
 	"freeflow/internal/web"
 	"freeflow/rsu"
 	"freeflow/tolling"
@@ -155,14 +156,16 @@ func passID(c echo.Context) (string, error) {
 func noPass() error { return web.NotFound("there is no pass with this id") }
 
 func (a *API) getPass(c echo.Context) error {
-	if err := web.QueryOf(c).Err(); err != nil {
+	q := web.QueryOf(c, "reason")
+	seen := a.viewOf(c, q, audit.Viewed, "GET /v1/passes/{id}")
+	if err := q.Err(); err != nil {
 		return err
 	}
 	id, err := passID(c)
 	if err != nil {
 		return err
 	}
-	h, err := a.Books.History(c.Request().Context(), id)
+	h, err := a.Books.ViewHistory(c.Request().Context(), id, seen.pass)
 	if errors.Is(err, billing.ErrNotFound) {
 		return noPass()
 	}

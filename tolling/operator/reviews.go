@@ -15,6 +15,7 @@ import (
 	"github.com/shopspring/decimal"
 
 	"freeflow/billing"
+	"freeflow/internal/audit"
 	"freeflow/internal/web"
 	"freeflow/tolling/tariff"
 )
@@ -37,12 +38,13 @@ type review struct {
 }
 
 func (a *API) getReviews(c echo.Context) error {
-	q := queryOf(c, "after", "limit")
+	q := queryOf(c, "after", "limit", "reason")
 	f := billing.Filter{Status: billing.StatusReview, After: q.cursor(), Limit: q.Limit(usualRows, mostRows)}
+	seen := a.viewOf(c, q.Query, audit.Listed, "GET /v1/reviews")
 	if err := q.Err(); err != nil {
 		return err
 	}
-	passes, next, err := a.list(c.Request().Context(), f)
+	passes, next, err := page(a.viewPasses(seen))(c.Request().Context(), f)
 	if err != nil {
 		return err
 	}
@@ -69,7 +71,9 @@ type ruling struct {
 }
 
 func (a *API) postReview(c echo.Context) error {
-	if err := web.QueryOf(c).Err(); err != nil {
+	q := web.QueryOf(c, "reason")
+	seen := a.viewOf(c, q, audit.Viewed, "POST /v1/reviews/{id}")
+	if err := q.Err(); err != nil {
 		return err
 	}
 	id, err := passID(c)
@@ -81,7 +85,7 @@ func (a *API) postReview(c echo.Context) error {
 		return err
 	}
 	ctx := c.Request().Context()
-	p, err := a.standing(ctx, id)
+	p, err := a.standing(ctx, id, seen)
 	if err != nil {
 		return err
 	}
@@ -104,7 +108,7 @@ func (a *API) postReview(c echo.Context) error {
 	case errors.Is(err, billing.ErrConflict), errors.Is(err, billing.ErrStale):
 		// Somebody was faster: a colleague, a late read, or this very
 		// request, whose first answer was lost.
-		if p, err = a.standing(ctx, id); err != nil {
+		if p, err = a.standing(ctx, id, seen); err != nil {
 			return err
 		}
 		if p.Status == billing.StatusReview {
@@ -118,8 +122,8 @@ func (a *API) postReview(c echo.Context) error {
 }
 
 // standing returns a pass that has not been swallowed by another.
-func (a *API) standing(ctx context.Context, id string) (billing.Pass, error) {
-	h, err := a.Books.History(ctx, id)
+func (a *API) standing(ctx context.Context, id string, seen *view) (billing.Pass, error) {
+	h, err := a.Books.ViewHistory(ctx, id, seen.pass)
 	if errors.Is(err, billing.ErrNotFound) {
 		return billing.Pass{}, noPass()
 	}
