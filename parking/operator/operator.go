@@ -160,6 +160,7 @@ func (a *API) Routes(e *echo.Echo, key echo.MiddlewareFunc) {
 	g.POST("/stays/:id/validations", a.postValidation)
 	g.POST("/stays/:id/charging", a.postCharging)
 	g.POST("/stays/:id/decision", a.postDecision)
+	a.passRoutes(g)
 	g.GET("/carparks/:id/takings", a.getTakings)
 	g.GET("/parking-preferences/:account", a.getPreference)
 	g.PUT("/parking-preferences/:account", a.putPreference)
