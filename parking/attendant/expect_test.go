@@ -12,15 +12,15 @@ import (
 	"freeflow/parking"
 )
 
-// notice is what the alarm of that kind and subject says; empty if it does not
-// stand.
-func (w *world) notice(park, kind, subject string) string {
+// notice is what the alarm of a vehicle that has not come says about the
+// allocation; empty if it does not stand.
+func (w *world) notice(park, subject string) string {
 	w.t.Helper()
 	detail := ""
 	err := w.store.View(context.Background(), func(tx parking.Tx) error {
 		all, err := tx.Alarms(context.Background(), park, 1000)
 		for _, a := range all {
-			if a.Kind == kind && a.Subject == subject {
+			if a.Kind == notCome && a.Subject == subject {
 				detail = a.Detail
 			}
 		}
@@ -45,10 +45,10 @@ func TestACarThatNeverComes(t *testing.T) {
 	}
 	w.clock.Advance(6 * time.Minute)
 	w.sweepOnce(ctx)
-	if d := w.notice("plain", notCome, late.ID); !strings.Contains(d, late.Bay) || !strings.Contains(d, "freed at") {
+	if d := w.notice("plain", late.ID); !strings.Contains(d, late.Bay) || !strings.Contains(d, "freed at") {
 		t.Fatalf("the alarm says %q", d)
 	}
-	if x := w.now(there.ID); !x.ComeBy.IsZero() || w.notice("plain", notCome, there.ID) != "" {
+	if x := w.now(there.ID); !x.ComeBy.IsZero() || w.notice("plain", there.ID) != "" {
 		t.Fatalf("one that came is waited for: %+v", x)
 	}
 	w.clock.Advance(6 * time.Minute)
@@ -62,7 +62,7 @@ func TestACarThatNeverComes(t *testing.T) {
 	if x := w.now(late.ID); x.State != parking.Cancelled || !strings.Contains(x.Reason, "did not come") {
 		t.Fatalf("%+v", x)
 	}
-	if d := w.notice("plain", notCome, late.ID); d != "" {
+	if d := w.notice("plain", late.ID); d != "" {
 		t.Fatalf("the alarm stands: %s", d)
 	}
 	w.clock.Advance(time.Hour)
@@ -88,7 +88,7 @@ func TestNobodyWouldHaveTold(t *testing.T) {
 	quiet, said := w.give("plain", 1), w.give("said", 2)
 	w.clock.Advance(10*time.Minute + 19*time.Second)
 	w.sweepOnce(context.Background())
-	if x := w.now(said.ID); x.State != parking.Assigned || w.notice("said", notCome, said.ID) == "" {
+	if x := w.now(said.ID); x.State != parking.Assigned || w.notice("said", said.ID) == "" {
 		t.Fatalf("a second early: %+v", x)
 	}
 	w.clock.Advance(time.Second)
@@ -207,7 +207,7 @@ func TestAtAMachineTheMachineIsRight(t *testing.T) {
 		c.sees("racks", "RCK-IN-1", car(99))
 		c.sweepOnce(context.Background())
 		c.is(g.ID, parking.Moving)
-		if d := c.notice("racks", notCome, g.ID); !strings.Contains(d, "staff") {
+		if d := c.notice("racks", g.ID); !strings.Contains(d, "staff") {
 			t.Fatalf("the alarm says %q", d)
 		}
 	})
@@ -218,7 +218,7 @@ func TestAtAMachineTheMachineIsRight(t *testing.T) {
 		pass(c)
 		c.sweepOnce(context.Background())
 		c.is(g.ID, parking.Assigned)
-		if c.notice("racks", notCome, g.ID) == "" {
+		if c.notice("racks", g.ID) == "" {
 			t.Fatal("nobody is told")
 		}
 	})
@@ -229,7 +229,7 @@ func TestAtAMachineTheMachineIsRight(t *testing.T) {
 		c.sees("racks", "RCK-IN-1", car(99))
 		c.sweepOnce(context.Background())
 		c.is(g.ID, parking.Assigned)
-		if d := c.notice("racks", notCome, g.ID); !strings.Contains(d, "has not said") {
+		if d := c.notice("racks", g.ID); !strings.Contains(d, "has not said") {
 			t.Fatalf("the alarm says %q", d)
 		}
 	})
