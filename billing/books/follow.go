@@ -387,12 +387,17 @@ func (f *follower) owe(r *receivableRow, o *owing) []*walletRow {
 	return gained
 }
 
-// payAgain lets those who paid for the receivable, and got it back because less
-// was owed or because it was not owed for a time, pay its rest again: the
-// earliest first. What somebody paid stays paid as far as it is owed.
+// payAgain lets those who paid for the receivable, and got it back last because
+// less was owed or because it was not owed for a time, pay its rest again: the
+// earliest first. What somebody paid stays paid as far as it is owed; what was
+// undone for another reason stays undone.
 func (f *follower) payAgain(r *receivableRow) {
+	last := map[string]*collectionRow{}
 	for _, one := range r.collections {
-		if one.ReversedAt.IsZero() || !one.givenBack || one.debtor != r.debtor() && (r.Account != "" || !strings.HasPrefix(one.debtor, billing.UnpaidPrefix)) {
+		last[one.Holder] = one
+	}
+	for _, one := range r.collections {
+		if one != last[one.Holder] || !one.givenBack || !sameOwer(one.debtor, r.debtor()) {
 			continue
 		}
 		if w := f.wallets[walletKey{one.Holder, r.Currency}]; w != nil && w.BalanceCents >= r.RestCents() {
@@ -400,4 +405,9 @@ func (f *follower) payAgain(r *receivableRow) {
 			return
 		}
 	}
+}
+
+// sameOwer reports whether two debtors are one account, or both nobody's.
+func sameOwer(a, b string) bool {
+	return a == b || strings.HasPrefix(a, billing.UnpaidPrefix) && strings.HasPrefix(b, billing.UnpaidPrefix)
 }

@@ -1,0 +1,4 @@
+package booktest
+
+var collectingConcurrencyTests []moneyTest
+var collectingModelTests []moneyTest
