@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"regexp"
 	"strings"
 	"time"
 
@@ -210,8 +211,11 @@ func missing(err error) string {
 	if strings.HasPrefix(text, "there is no ") {
 		return text
 	}
-	return "there is no " + text
+	return "there is no " + doing.ReplaceAllString(text, "")
 }
+
+// doing is the word for what was being done, as in "clearing alarm x".
+var doing = regexp.MustCompile(`^[a-z]+ing (the )?`)
 
 // ofList is the problem of a list whose car park is there: what was not found
 // is the place to go on from.

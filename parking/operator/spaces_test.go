@@ -160,6 +160,10 @@ func TestWordsOfErrors(t *testing.T) {
 			t.Errorf("%s: %q", one.target, p.Detail)
 		}
 	}
+	alarm := decode[web.Problem](s, s.post("/v1/parking-alarms/nope/clear", `{"by":"x","note":"y"}`), 404)
+	if alarm.Detail != "there is no alarm nope" {
+		t.Errorf("%q", alarm.Detail)
+	}
 	said, ok := noPrice(fmt.Errorf("pricing: %w", &tariff.NoHolidaysError{Year: 2031}))
 	if !ok || said.Status != 422 || strings.Contains(said.Detail, "calendar") || !strings.Contains(said.Detail, "2031") {
 		t.Errorf("%+v", said)
@@ -187,14 +191,22 @@ func TestWordsOfSiteFiles(t *testing.T) {
 		if text == string(d.Document) {
 			t.Fatalf("%s is not in the sample", change[0])
 		}
-		w := s.ask(s.staff, "PUT", "/v1/carparks/"+rumsey, text)
-		if w.Code != 422 && w.Code != 400 {
-			t.Errorf("%s: %d", change[1], w.Code)
-		}
-		for _, word := range []string{"Go ", "int64", "json:", "struct", "strconv", "unmarshal"} {
-			if strings.Contains(w.Body.String(), word) {
-				t.Errorf("%s: tells %q: %s", change[1], word, w.Body)
-			}
+		s.wordsOfSite(text, change[1])
+	}
+	for _, text := range []string{"", "null", "[]", "7", `"x"`, "{", "{}", `{"bays":{}}`, `{"published":{"latitude":"north"}}`, "\xff"} {
+		s.wordsOfSite(text, text)
+	}
+}
+
+func (s *tester) wordsOfSite(text, what string) {
+	s.Helper()
+	w := s.ask(s.staff, "PUT", "/v1/carparks/"+rumsey, text)
+	if w.Code != 422 && w.Code != 400 {
+		s.Errorf("%s: %d", what, w.Code)
+	}
+	for _, word := range []string{"Go ", "int64", "json:", "jsontext", "struct", "strconv", "unmarshal", "parking."} {
+		if strings.Contains(w.Body.String(), word) {
+			s.Errorf("%s: tells %q: %s", what, word, w.Body)
 		}
 	}
 }
