@@ -42,6 +42,8 @@ type runFlags struct {
 	session, keepReads                    time.Duration
 	parkingTariffs                        string
 	noSamples                             bool
+	auditCheckpoints                      string
+	needReason                            bool
 	cityRound                             time.Duration
 }
 
@@ -84,6 +86,8 @@ PostgreSQL; several processes may then share the work, each with its --target.`,
 	flags.DurationVar(&f.session, "session-timeout", sessionTimeout, "how long a matcher that has fallen silent keeps its partitions")
 	flags.DurationVar(&f.keepReads, "keep-reads", 35*24*time.Hour, "how long the reads behind the passes are kept as evidence")
 	flags.StringVar(&f.parkingTariffs, "parking-tariffs", "", "folder of parking tariffs (*.json) beside the sample ones")
+	flags.StringVar(&f.auditCheckpoints, "audit-checkpoints", "", "folder for signed checkpoints of the audit trail, best outside this machine; empty is audit-checkpoints in the data folder")
+	flags.BoolVar(&f.needReason, "need-reason", false, "operators must say why they look at a person's movements")
 	flags.BoolVar(&f.noSamples, "no-sample-carparks", false, "do not set up the sample car parks where there are none")
 	flags.DurationVar(&f.cityRound, "city-round", 5*time.Second, "how long drivers who look for a space are collected before they are decided on together")
 	flags.StringVar(&f.logFormat, "log-format", "text", "text or json")
@@ -233,6 +237,9 @@ func (f *runFlags) listen() (map[string]net.Listener, error) {
 
 // start starts everything that the targets name.
 func (s *system) start(ctx context.Context) error {
+	if err := s.startAudit(ctx); err != nil {
+		return err
+	}
 	s.group.Go(func() error { return s.keeper.watch(ctx, s.log) })
 	s.group.Go(func() error { return s.sites.watch(ctx, s.log) })
 	s.group.Go(func() error {
@@ -335,6 +342,7 @@ func (s *system) operator(ctx context.Context) (*echo.Echo, error) {
 		api, err := operator.New(operator.Parts{
 			Books: s.parts.books, Registry: s.keeper, Explainer: explainer{s.parts.books, s.parts.network, s.keeper.current},
 			Basis: basis{}, Network: s.parts.network, Alarms: alarms{s.intake}, Clock: s.env.Clock,
+			NeedReason: s.flags.needReason,
 		})
 		if err != nil {
 			return nil, err
