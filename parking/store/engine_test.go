@@ -67,11 +67,25 @@ func furnish(t *testing.T, s *Store) {
 			tx.PutReservation(ctx, parking.Reservation{ID: "r1", CarPark: "P", State: parking.CheckedIn, Revision: 1, Allocation: "a2"}),
 			tx.PutReservation(ctx, parking.Reservation{ID: "r2", CarPark: "P", State: parking.Held, Revision: 1, ExpiresAt: now}),
 			tx.PutStay(ctx, parking.Stay{ID: "s1", CarPark: "P", State: parking.Closed, Revision: 1, AmountCents: 1900, Allocation: "a1"}),
-			tx.Order(ctx, parking.LedgerOrder{ID: "s1-charge", Kind: "charge"}))
+			tx.Order(ctx, parking.LedgerOrder{ID: "s1-charge", Kind: "charge"}),
+			tx.PutReservation(ctx, parking.Reservation{ID: "r3", CarPark: "P", State: parking.NoShow, Revision: 1}),
+			tx.SettleNoShow(ctx, parking.NoShowFee{Reservation: "r3", CarPark: "P", SettledAt: now, AmountCents: 4000}),
+			tx.Order(ctx, parking.LedgerOrder{ID: "no-show/r3/1", Kind: "charge"}),
+			addPass(ctx, tx, "p1", 0, 24), addPass(ctx, tx, "p2", 24, 48),
+			tx.EndPass(ctx, "p2", now.Add(36*time.Hour), "desk", "moved"), addPass(ctx, tx, "p3", 36, 48))
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+// onlyAdded are the tables that are never changed.
+var onlyAdded = []string{"parking_allocation_event", "parking_hold", "parking_definition", "parking_pass", "parking_pass_end"}
+
+// addPass sells one of the vehicle AB1 over hours.
+func addPass(ctx context.Context, tx parking.Tx, id string, from, to time.Duration) error {
+	_, err := tx.AddPass(ctx, parking.Pass{ID: id, CarPark: "P", Vehicle: "AB1", Permit: "m", From: storetest.Now.Add(from * time.Hour), To: storetest.Now.Add(to * time.Hour)})
+	return err
 }
 
 // damages are changes that no call makes, and the invariant that tells.
@@ -100,6 +114,11 @@ var damages = []struct{ query, want string }{
 	{`DELETE FROM parking_allocation_event WHERE allocation = 'a3' AND revision = 1`, "history-complete"},
 	{`UPDATE parking_allocation_event SET from_state = 'staged' WHERE allocation = 'a1' AND revision = 2`, "history-complete"},
 	{`UPDATE parking_definition SET version = 2`, "definitions-continuous"},
+	{`UPDATE parking_pass SET to_micros = to_micros + 1 WHERE id = 'p1'`, "passes-hold-one"},
+	{`DELETE FROM parking_pass_end`, "passes-hold-one"},
+	{`UPDATE parking_pass_end SET pass = 'p9'`, "passes-hold-one"},
+	{`DELETE FROM parking_ledger_order WHERE id LIKE 'no-show/%'`, "no-shows-are-ordered"},
+	{`UPDATE parking_reservation SET state = 'cancelled' WHERE id = 'r3'`, "no-shows-are-ordered"},
 }
 
 // testEngine is what is to be seen of an engine from inside. unlock takes away
@@ -148,10 +167,13 @@ func testEngine(t *testing.T, address func(t testing.TB) string, unlock []string
 	t.Run("history is only added to", func(t *testing.T) {
 		s := openTest(t, address(t), testOptions())
 		furnish(t, s)
-		for _, table := range []string{"parking_allocation_event", "parking_hold", "parking_definition"} {
+		for _, table := range onlyAdded {
 			for _, query := range []string{"DELETE FROM " + table, "UPDATE " + table + " SET car_park = 'x'"} {
-				if table == "parking_allocation_event" {
+				switch table {
+				case "parking_allocation_event":
 					query = strings.Replace(query, "car_park", "bay", 1)
+				case "parking_pass_end":
+					query = strings.Replace(query, "car_park", "pass", 1)
 				}
 				if err := exec(s, query); err == nil || !strings.Contains(err.Error(), "only ever added to") {
 					t.Errorf("%s: %v", query, err)
@@ -227,7 +249,7 @@ func testEngine(t *testing.T, address func(t testing.TB) string, unlock []string
 
 func TestSQLiteEngine(t *testing.T) {
 	var unlock []string
-	for _, table := range []string{"parking_allocation_event", "parking_hold", "parking_definition"} {
+	for _, table := range onlyAdded {
 		unlock = append(unlock, "DROP TRIGGER "+table+"_no_update", "DROP TRIGGER "+table+"_no_delete")
 	}
 	testEngine(t, sqliteURL, unlock)

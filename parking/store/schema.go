@@ -18,7 +18,7 @@ var migrations embed.FS
 
 // wantVersion is the schema that this program works with: the last step of
 // migrations.
-const wantVersion = 6
+const wantVersion = 7
 
 // schema describes the car parks to the database.
 func schema() database.Schema {

@@ -39,7 +39,7 @@ func BenchmarkAllocatePostgres(b *testing.B) {
 
 func TestPostgresEngine(t *testing.T) {
 	var unlock []string
-	for _, table := range []string{"parking_allocation_event", "parking_hold", "parking_definition"} {
+	for _, table := range onlyAdded {
 		unlock = append(unlock, "DROP TRIGGER "+table+"_append_only ON "+table)
 	}
 	testEngine(t, databasetest.URL, unlock)

@@ -149,6 +149,29 @@ var proofs = []proof{
 		},
 	},
 	{
+		invariant: "passes-hold-one",
+		rows:      `SELECT (SELECT count(*) FROM parking_pass) + (SELECT count(*) FROM parking_pass_end)`,
+		broken: []string{
+			`SELECT 'pass ' || id || ' holds while another of its vehicle does' FROM (
+				SELECT id, from_micros, max(until) OVER (PARTITION BY car_park, vehicle ORDER BY from_micros, until, id
+					ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS held_until
+				FROM (SELECT id, car_park, vehicle, from_micros, CASE WHEN at_micros < to_micros THEN at_micros ELSE to_micros END AS until
+					FROM parking_pass LEFT JOIN parking_pass_end e ON e.pass = id) AS p WHERE until > from_micros) AS o
+			WHERE held_until > from_micros`,
+			`SELECT 'pass ' || pass || ' ended and was never sold' FROM parking_pass_end WHERE NOT EXISTS (SELECT 1 FROM parking_pass WHERE id = pass)`,
+		},
+	},
+	{
+		invariant: "no-shows-are-ordered",
+		rows:      `SELECT count(*) FROM parking_no_show`,
+		broken: []string{
+			`SELECT 'the fee of reservation ' || reservation || ' was not ordered of the ledger' FROM parking_no_show WHERE amount_cents > 0
+			AND NOT EXISTS (SELECT 1 FROM parking_ledger_order o WHERE o.id = 'no-show/' || reservation || '/1')`,
+			`SELECT 'reservation ' || id || ' lapsed and its fee is another car park''s' FROM parking_reservation r JOIN parking_no_show n ON n.reservation = r.id
+			WHERE r.state <> 'no_show' OR r.car_park <> n.car_park`,
+		},
+	},
+	{
 		invariant: "bays-hold-one",
 		rows:      `SELECT (SELECT count(*) FROM parking_allocation) + (SELECT count(*) FROM parking_hold)`,
 		broken: []string{
