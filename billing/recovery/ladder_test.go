@@ -1,0 +1,556 @@
+package recovery_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"freeflow/billing"
+	"freeflow/billing/books"
+	"freeflow/billing/notice"
+	"freeflow/billing/recovery"
+)
+
+var hongKong = time.FixedZone("HKT", 8*3600)
+
+// holidays2023 are Hong Kong's general holidays on weekdays, May to August
+// 2023.
+type holidays2023 struct{}
+
+func (holidays2023) Holiday(date time.Time) (bool, error) {
+	if date.Year() != 2023 {
+		return false, fmt.Errorf("no calendar for %d", date.Year())
+	}
+	switch date.Format("01-02") {
+	case "05-01", "05-26", "06-22", "07-01":
+		return true, nil
+	}
+	return false, nil
+}
+
+// clock stands where it is put.
+type stopped struct {
+	mu sync.Mutex
+	at time.Time
+}
+
+func (s *stopped) Now() time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.at
+}
+
+func (s *stopped) set(at time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.at = at
+}
+
+// road is books with unpaid tolls, and the ladder over them.
+type road struct {
+	t      testing.TB
+	books  *books.Store
+	clock  *stopped
+	ladder *recovery.Ladder
+	offset int64
+}
+
+func newRoad(t testing.TB, url string) *road {
+	clk := &stopped{at: at(2023, 5, 21, 12)}
+	store, err := books.Open(context.Background(), url, books.Options{Migrate: true, Clock: clk})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { store.Close() })
+	return &road{t: t, books: store, clock: clk, ladder: newLadder(store, clk)}
+}
+
+func newLadder(store *books.Store, clk *stopped) *recovery.Ladder {
+	return &recovery.Ladder{
+		Keeping:  books.Keep[recovery.Tx]{Store: store, As: func(tx *books.Tx) recovery.Tx { return tx }},
+		Calendar: recovery.Calendar{Holidays: holidays2023{}}, Rules: recovery.HongKong(), Zone: hongKong, Clock: clk, Log: slog.New(slog.DiscardHandler),
+	}
+}
+
+func sqliteRoad(t testing.TB) *road {
+	return newRoad(t, "sqlite:"+filepath.Join(t.TempDir(), "books.db"))
+}
+
+func at(y int, m time.Month, d, hour int) time.Time {
+	return time.Date(y, m, d, hour, 0, 0, 0, hongKong)
+}
+
+// pass makes an unpaid pass of 30.00, or another amount or status.
+func (r *road) pass(n int, when time.Time, change func(*billing.Pass)) string {
+	p := billing.Pass{
+		ID: fmt.Sprintf("%032x", n), Facility: "CHT", TollPoint: "CHT-N", Vehicle: fmt.Sprintf("plate:XY%d", n),
+		FirstMicros: when.UnixMicro(), LastMicros: when.UnixMicro(), Revision: 1, Status: billing.StatusUnpaid, Class: "private_car",
+		AmountCents: 3000, Currency: "HKD", Rule: "test", TariffVersion: "1", Evidence: []byte{0},
+	}
+	if change != nil {
+		change(&p)
+	}
+	err := r.books.Post(context.Background(), billing.Batch{
+		From: r.offset, To: r.offset + 1, MaxMicros: when.UnixMicro(), PostedAt: r.clock.Now(), Passes: []billing.Pass{p}, Gap: 60_000_000,
+	})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.offset++
+	r.follow()
+	return "pass:" + p.ID
+}
+
+func (r *road) follow() {
+	r.t.Helper()
+	for {
+		f, err := r.books.FollowPostings(context.Background(), 100, r.clock.Now())
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		if f.Postings == 0 {
+			return
+		}
+	}
+}
+
+// run runs the job at an instant, twice: the second time nothing may happen.
+func (r *road) run(when time.Time) {
+	r.t.Helper()
+	r.clock.set(when)
+	if _, err := r.ladder.Run(context.Background()); err != nil {
+		r.t.Fatal(err)
+	}
+	r.follow()
+	before := r.digest()
+	if _, err := r.ladder.Run(context.Background()); err != nil {
+		r.t.Fatal(err)
+	}
+	r.follow()
+	if after := r.digest(); after != before {
+		r.t.Fatalf("running again at %s changed\n%s\ninto\n%s", when, before, after)
+	}
+}
+
+// digest is all that the ladder could have changed.
+func (r *road) digest() string {
+	text := ""
+	r.do(func(ctx context.Context, tx *books.Tx) error {
+		cases, err := tx.Cases(ctx, "", "", "", "", 1000)
+		if err != nil {
+			return err
+		}
+		for _, c := range cases {
+			text += fmt.Sprintf("%s %s rev %d notice %s\n", c.Receivable, c.Stage, c.Revision, c.Notice)
+		}
+		list, err := tx.Receivables(ctx, billing.ReceivableFilter{Limit: 1000})
+		for _, one := range list {
+			text += fmt.Sprintf("%s %d of %d\n", one.ID, one.PaidCents, one.AmountCents)
+		}
+		return err
+	})
+	return text
+}
+
+func (r *road) do(fn func(context.Context, *books.Tx) error) {
+	r.t.Helper()
+	ctx := context.Background()
+	if err := r.books.Do(ctx, func(tx *books.Tx) error { return fn(ctx, tx) }); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// serve proves that the case's latest notice arrived.
+func (r *road) serve(receivable string, when time.Time) {
+	r.t.Helper()
+	r.do(func(ctx context.Context, tx *books.Tx) error {
+		c, err := tx.Case(ctx, receivable)
+		if err != nil {
+			return err
+		}
+		if err := notice.Prove(ctx, tx, c.Notice, notice.Post, when, "recorded delivery 1", "hongkong post"); err != nil {
+			return err
+		}
+		return tx.Wake(ctx, receivable, when)
+	})
+}
+
+func (r *road) stands(receivable string) recovery.Standing {
+	r.t.Helper()
+	var s recovery.Standing
+	r.do(func(ctx context.Context, tx *books.Tx) error {
+		var err error
+		s, err = r.ladder.Show(ctx, tx, receivable)
+		return err
+	})
+	return s
+}
+
+func (r *road) want(receivable, stage string, rest int64) {
+	r.t.Helper()
+	if s := r.stands(receivable); s.Stage != stage || s.RestCents != rest {
+		r.t.Fatalf("%s: stands at %s with %d to pay, want %s with %d", r.clock.Now().Format(time.DateTime), s.Stage, s.RestCents, stage, rest)
+	}
+}
+
+func (r *road) sound() {
+	r.t.Helper()
+	checks, err := r.books.Verify(context.Background())
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	for _, c := range checks {
+		for _, v := range c.Violations {
+			r.t.Errorf("%s: %s", v.Invariant, v.Detail)
+		}
+	}
+}
+
+// pay collects the whole rest of the receivables with cash.
+func (r *road) pay(id string, cents int64, receivables ...string) {
+	r.t.Helper()
+	r.do(func(ctx context.Context, tx *books.Tx) error {
+		now := r.clock.Now()
+		m := billing.Movement{ID: id, Kind: billing.Receipt, Holder: "once:" + id, Means: "fps", AmountCents: cents, Currency: "HKD", At: now}
+		if _, err := tx.Move(ctx, m, now); err != nil {
+			return err
+		}
+		done, err := tx.Collect(ctx, m.Holder, receivables, now)
+		if err == nil && len(done) != len(receivables) {
+			err = fmt.Errorf("%d of %d were paid", len(done), len(receivables))
+		}
+		return err
+	})
+}
+
+func TestBusinessDays(t *testing.T) {
+	c := recovery.Calendar{Holidays: holidays2023{}}
+	for _, tc := range []struct{ pass, last string }{
+		// The last days that the government published.
+		{"2023-05-21", "2023-06-09"}, {"2023-05-07", "2023-05-25"},
+		// On a working day, a Saturday, the eve of a holiday.
+		{"2023-06-05", "2023-06-26"}, {"2023-06-03", "2023-06-23"}, {"2023-06-21", "2023-07-12"},
+	} {
+		day, err := time.Parse(time.DateOnly, tc.pass)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := c.BusinessDays(recovery.DayOf(day, time.UTC), 14, nil)
+		if err != nil || got.String() != tc.last {
+			t.Errorf("a pass on %s is to be paid by %s, %v; want %s", tc.pass, got, err, tc.last)
+		}
+	}
+	if _, err := c.BusinessDays(recovery.DayOf(time.Date(2023, 12, 29, 0, 0, 0, 0, time.UTC), time.UTC), 14, nil); err == nil {
+		t.Error("past its end the calendar was guessed")
+	}
+}
+
+// TestDaysAgainstEnumeration compares the count with a list of all days that
+// count.
+func TestDaysAgainstEnumeration(t *testing.T) {
+	c := recovery.Calendar{Holidays: holidays2023{}}
+	rapid.Check(t, func(r *rapid.T) {
+		first := recovery.DayOf(time.Date(2023, 4, 15, 0, 0, 0, 0, time.UTC), time.UTC)
+		var pauses recovery.Pauses
+		paused := map[recovery.Day]bool{}
+		for range rapid.IntRange(0, 4).Draw(r, "pauses") {
+			from := first + recovery.Day(rapid.IntRange(-5, 100).Draw(r, "from"))
+			to := from + recovery.Day(rapid.IntRange(1, 20).Draw(r, "days"))
+			pauses = append(pauses, recovery.Pause{From: from, To: to})
+			for d := from; d < to; d++ {
+				paused[d] = true
+			}
+		}
+		var business, calendar []recovery.Day
+		for d := first + 1; d < first+250; d++ {
+			date := d.Date(time.UTC)
+			holiday, err := holidays2023{}.Holiday(date)
+			if err != nil {
+				break
+			}
+			if paused[d] {
+				continue
+			}
+			calendar = append(calendar, d)
+			if !holiday && date.Weekday() != time.Saturday && date.Weekday() != time.Sunday {
+				business = append(business, d)
+			}
+		}
+		n := rapid.IntRange(1, 21).Draw(r, "n")
+		if got, err := c.BusinessDays(first, n, pauses); err != nil || got != business[n-1] {
+			r.Fatalf("business day %d is %s, %v; want %s", n, got, err, business[n-1])
+		}
+		if got, err := c.CalendarDays(first, n, pauses); err != nil || got != calendar[n-1] {
+			r.Fatalf("day %d is %s, %v; want %s", n, got, err, calendar[n-1])
+		}
+	})
+}
+
+// TestWholeLadder climbs every rung on its exact day.
+func TestWholeLadder(t *testing.T) {
+	r := sqliteRoad(t)
+	id := r.pass(1, at(2023, 5, 21, 10), nil)
+	first, second := "charge:"+recovery.SurchargeID(1, id), "charge:"+recovery.SurchargeID(2, id)
+	r.run(at(2023, 5, 21, 20)) // too early for a notice
+	r.run(at(2023, 5, 22, 1))
+	r.want(id, recovery.Opened, 3000)
+	r.serve(id, at(2023, 5, 23, 9))
+	for day := 23; day <= 31; day++ {
+		r.run(at(2023, 5, day, 10))
+	}
+	for day := 1; day <= 9; day++ {
+		r.run(at(2023, 6, day, 23))
+		r.want(id, recovery.Opened, 3000)
+	}
+	if got := r.stands(id).DueDay.String(); got != "2023-06-09" {
+		t.Errorf("due on %s", got)
+	}
+	r.run(at(2023, 6, 10, 0))
+	r.want(id, recovery.First, 3000+17500)
+	r.run(at(2023, 7, 10, 0)) // not served: nothing follows
+	r.want(id, recovery.First, 3000+17500)
+	r.serve(id, at(2023, 7, 10, 9))
+	for day := 10; day <= 31; day++ {
+		r.run(at(2023, 7, day, 23))
+		r.want(id, recovery.First, 3000+17500)
+	}
+	r.run(at(2023, 8, 1, 0))
+	r.want(id, recovery.Second, 3000+17500+35000)
+	r.serve(id, at(2023, 8, 1, 9))
+	r.run(at(2023, 8, 22, 23))
+	r.want(id, recovery.Second, 3000+17500+35000)
+	r.run(at(2023, 8, 23, 0))
+	r.want(id, recovery.Held, 3000+17500+35000)
+	r.pay("p1", 55500, id, first, second)
+	r.run(at(2023, 8, 23, 2))
+	r.want(id, recovery.Ended, 0)
+	r.sound()
+	kinds := map[string]int{}
+	r.do(func(ctx context.Context, tx *books.Tx) error {
+		list, err := tx.NoticesOf(ctx, "", "plate:XY1", time.Time{}, 10)
+		for _, n := range list {
+			kinds[n.Kind]++
+		}
+		return err
+	})
+	if kinds[notice.Payment] != 1 || kinds[notice.FirstSurcharge] != 1 || kinds[notice.SecondSurcharge] != 1 || kinds[notice.LicenceHold] != 1 {
+		t.Errorf("the owner was told %v", kinds)
+	}
+}
+
+// TestNoProofNoSurcharge: New Jersey, 2020. 79,000 drivers got late fees since
+// their first notices had never been sent.
+func TestNoProofNoSurcharge(t *testing.T) {
+	r := sqliteRoad(t)
+	id := r.pass(1, at(2023, 5, 21, 10), nil)
+	for day := range 80 {
+		r.run(at(2023, 5, 22+day, 3))
+	}
+	r.want(id, recovery.Opened, 3000)
+	// Told late, the owner has 14 business days from then.
+	r.serve(id, at(2023, 8, 9, 9))
+	r.run(at(2023, 8, 29, 23))
+	r.want(id, recovery.Opened, 3000)
+	r.run(at(2023, 8, 30, 0))
+	r.want(id, recovery.First, 20500)
+}
+
+func TestPausesExtendDeadlines(t *testing.T) {
+	deed := func(now time.Time) recovery.Deed {
+		return recovery.Deed{By: "amy", Role: "operator", Reason: "test", Now: now}
+	}
+	for name, tc := range map[string]struct {
+		pause func(r *road, id string)
+		last  time.Time // the last day without surcharge
+	}{
+		"none": {func(*road, string) {}, at(2023, 6, 9, 0)},
+		// Wed 24 May to Mon 29 May: 24, 25 and 29 do not count, nor the rest.
+		"dispute": {func(r *road, id string) {
+			r.run(at(2023, 5, 24, 3))
+			r.do(func(ctx context.Context, tx *books.Tx) error {
+				return r.ladder.Stop(ctx, tx, "dispute:1", id, deed(at(2023, 5, 24, 9)))
+			})
+			r.run(at(2023, 5, 29, 3))
+			r.do(func(ctx context.Context, tx *books.Tx) error {
+				return r.ladder.Resume(ctx, tx, "dispute:1", id, deed(at(2023, 5, 29, 9)))
+			})
+		}, at(2023, 6, 14, 0)},
+		"another's dispute": {func(r *road, id string) {
+			r.run(at(2023, 5, 24, 3))
+			r.do(func(ctx context.Context, tx *books.Tx) error {
+				return r.ladder.Stop(ctx, tx, "dispute:1", "pass:another", deed(at(2023, 5, 24, 9)))
+			})
+		}, at(2023, 6, 9, 0)},
+		// Over the last two days people could not pay.
+		"outage": {func(r *road, id string) {
+			r.run(at(2023, 6, 9, 20))
+			r.do(func(ctx context.Context, tx *books.Tx) error {
+				return r.ladder.Outage(ctx, tx, "outage:1", at(2023, 6, 8, 22), at(2023, 6, 9, 3), deed(at(2023, 6, 9, 20)))
+			})
+		}, at(2023, 6, 13, 0)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := sqliteRoad(t)
+			id := r.pass(1, at(2023, 5, 21, 10), nil)
+			r.run(at(2023, 5, 22, 1))
+			r.serve(id, at(2023, 5, 22, 9))
+			tc.pause(r, id)
+			r.run(tc.last.Add(23 * time.Hour))
+			r.want(id, recovery.Opened, 3000)
+			r.run(tc.last.Add(24 * time.Hour))
+			r.want(id, recovery.First, 20500)
+		})
+	}
+}
+
+// surcharged is a road with one toll that has its first surcharge.
+func surcharged(t *testing.T) (*road, string) {
+	r := sqliteRoad(t)
+	id := r.pass(1, at(2023, 5, 21, 10), nil)
+	r.run(at(2023, 5, 22, 1))
+	r.serve(id, at(2023, 5, 22, 9))
+	r.run(at(2023, 6, 10, 0))
+	r.want(id, recovery.First, 20500)
+	return r, id
+}
+
+func TestWaiver(t *testing.T) {
+	r, id := surcharged(t)
+	r.pay("p1", 17500, "charge:"+recovery.SurchargeID(1, id))
+	for _, reason := range []string{"", "card had expired unnoticed", "card had expired unnoticed"} {
+		err := r.books.Do(t.Context(), func(tx *books.Tx) error {
+			_, err := r.ladder.Waive(t.Context(), tx, id, 1, recovery.Deed{By: "amy", Role: "operator", Reason: reason, Now: r.clock.Now()})
+			return err
+		})
+		if (reason == "") != errors.Is(err, billing.ErrInvalid) || reason != "" && err != nil {
+			t.Fatalf("waived for the reason %q: %v", reason, err)
+		}
+	}
+	r.follow()
+	r.want(id, recovery.First, 3000)
+	r.do(func(ctx context.Context, tx *books.Tx) error {
+		w, err := tx.Wallet(ctx, "once:p1", "HKD")
+		if w.BalanceCents != 17500 {
+			t.Errorf("the payer has %d back", w.BalanceCents)
+		}
+		return err
+	})
+	r.serve(id, at(2023, 6, 11, 9))
+	r.run(at(2023, 8, 20, 0)) // the ladder has stopped
+	r.want(id, recovery.First, 3000)
+	r.sound()
+}
+
+// TestTollThatGoesTakesItsSurcharge: the pass turns out to be exempt.
+func TestTollThatGoesTakesItsSurcharge(t *testing.T) {
+	r, id := surcharged(t)
+	r.pass(1, at(2023, 5, 21, 10), func(p *billing.Pass) {
+		p.Revision, p.Status, p.AmountCents, p.Rule = 2, billing.StatusExempt, 0, ""
+	})
+	r.run(at(2023, 6, 12, 0))
+	r.want(id, recovery.Ended, 0)
+	r.sound()
+}
+
+// TestAnotherOwesIt: a correction makes the pass an account's; it was told
+// nothing, and pays no surcharge that another earned.
+func TestAnotherOwesIt(t *testing.T) {
+	r, id := surcharged(t)
+	r.pass(1, at(2023, 5, 21, 10), func(p *billing.Pass) {
+		p.Revision, p.Status, p.Account, p.Vehicle, p.Registered = 2, billing.StatusCharged, "A1", "XY1", true
+	})
+	r.run(at(2023, 6, 12, 0))
+	r.want(id, recovery.Opened, 3000)
+	r.serve(id, at(2023, 6, 12, 9))
+	r.run(at(2023, 7, 3, 23)) // 14 business days after 12 June, over a holiday
+	r.want(id, recovery.Opened, 3000)
+	r.run(at(2023, 7, 4, 0))
+	r.want(id, recovery.First, 20500)
+	r.sound()
+}
+
+// TestPaidBackReopens: a payment that bounces puts the toll back on the ladder,
+// with a notice of its own.
+func TestPaidBackReopens(t *testing.T) {
+	r := sqliteRoad(t)
+	id := r.pass(1, at(2023, 5, 21, 10), nil)
+	r.run(at(2023, 5, 22, 1))
+	r.pay("p1", 3000, id)
+	r.run(at(2023, 5, 23, 1))
+	r.want(id, recovery.Ended, 0)
+	r.do(func(ctx context.Context, tx *books.Tx) error {
+		return tx.ReverseMovement(ctx, "p1", "charged back", r.clock.Now())
+	})
+	r.run(at(2023, 5, 24, 1))
+	r.want(id, recovery.Opened, 3000)
+	if events := r.stands(id).Events; len(events) != 3 {
+		t.Errorf("its steps are %+v", events)
+	}
+	r.sound()
+}
+
+// TestOneNoticeForManyTrips: 68 trips in a month (a case of 2025) are one
+// letter, not 68.
+func TestOneNoticeForManyTrips(t *testing.T) {
+	r := sqliteRoad(t)
+	for n := range 30 {
+		r.pass(n+1, at(2023, 5, 21, 10).Add(time.Duration(n)*10*time.Minute), func(p *billing.Pass) { p.Vehicle = "plate:XY1" })
+	}
+	r.run(at(2023, 5, 22, 6))
+	r.do(func(ctx context.Context, tx *books.Tx) error {
+		list, err := tx.NoticesOf(ctx, "", "plate:XY1", time.Time{}, 100)
+		if err == nil && (len(list) != 1 || list[0].AmountCents != 30*3000) {
+			t.Errorf("the owner got %d notices: %+v", len(list), list)
+		}
+		if err != nil {
+			return err
+		}
+		open, named, err := tx.PayReference(ctx, "XY1", list[0].Number)
+		if len(open) != 30 || named != 30 {
+			t.Errorf("by its number %d of %d can be paid", len(open), named)
+		}
+		return err
+	})
+}
+
+// testTwoLadders runs the job in two processes at once, day by day.
+func testTwoLadders(t *testing.T, url string) {
+	r := newRoad(t, url)
+	var ids []string
+	for n := range 20 {
+		ids = append(ids, r.pass(n+1, at(2023, 5, 21, 10), nil))
+	}
+	r.run(at(2023, 5, 22, 1))
+	for _, id := range ids {
+		r.serve(id, at(2023, 5, 22, 9))
+	}
+	other := newLadder(r.books, r.clock)
+	for _, day := range []int{9, 10, 11} {
+		r.clock.set(at(2023, 6, day, 1))
+		var wg sync.WaitGroup
+		for _, l := range []*recovery.Ladder{r.ladder, other, r.ladder, other} {
+			wg.Go(func() {
+				if _, err := l.Run(context.Background()); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		r.follow()
+	}
+	for _, id := range ids {
+		r.want(id, recovery.First, 20500)
+	}
+	r.sound()
+}
+
+func TestTwoLadders(t *testing.T) {
+	testTwoLadders(t, "sqlite:"+filepath.Join(t.TempDir(), "books.db"))
+}

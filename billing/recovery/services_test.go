@@ -1,0 +1,11 @@
+//go:build services
+
+package recovery_test
+
+import (
+	"testing"
+
+	"freeflow/internal/database/databasetest"
+)
+
+func TestTwoLaddersPostgreSQL(t *testing.T) { testTwoLadders(t, databasetest.URL(t)) }
