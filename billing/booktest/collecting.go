@@ -48,6 +48,14 @@ type moneyTest struct {
 	run  func(t *testing.T, b *purse)
 }
 
+// reporter is what shorthands need of a test, or of a run of a property.
+type reporter interface {
+	Helper()
+	Fatal(args ...any)
+	Fatalf(format string, args ...any)
+	Errorf(format string, args ...any)
+}
+
 // purse are books, and shorthands for what is done to them.
 type purse struct {
 	Moneys
@@ -55,7 +63,7 @@ type purse struct {
 }
 
 // do runs fn in one transaction.
-func (b *purse) do(t testing.TB, fn func(m billing.Money) error) {
+func (b *purse) do(t reporter, fn func(m billing.Money) error) {
 	t.Helper()
 	if err := b.Do(context.Background(), fn); err != nil {
 		t.Fatal(err)
@@ -64,7 +72,7 @@ func (b *purse) do(t testing.TB, fn func(m billing.Money) error) {
 
 // fails runs fn in one transaction, which must fail with want and change
 // nothing.
-func (b *purse) fails(t testing.TB, want error, fn func(m billing.Money) error) {
+func (b *purse) fails(t reporter, want error, fn func(m billing.Money) error) {
 	t.Helper()
 	if err := b.Do(context.Background(), fn); !errors.Is(err, want) {
 		t.Fatalf("got %v, want %v", err, want)
@@ -83,7 +91,7 @@ func payout(id, holder string, cents int64) billing.Movement {
 }
 
 // move posts a movement that must be new.
-func (b *purse) move(t testing.TB, m billing.Movement) {
+func (b *purse) move(t reporter, m billing.Movement) {
 	t.Helper()
 	b.do(t, func(tx billing.Money) error {
 		known, err := tx.Move(context.Background(), m, postedAt)
@@ -95,7 +103,7 @@ func (b *purse) move(t testing.TB, m billing.Movement) {
 }
 
 // collect pays what is open out of the holder's wallet, and returns which.
-func (b *purse) collect(t testing.TB, holder string) (paid []string) {
+func (b *purse) collect(t reporter, holder string) (paid []string) {
 	t.Helper()
 	b.do(t, func(tx billing.Money) error {
 		list, err := tx.CollectOpen(context.Background(), holder, "HKD", 100, postedAt)
@@ -114,7 +122,7 @@ func receivablesOf(list []billing.Collection) []string {
 }
 
 // follow follows everything, a few postings at a time.
-func (b *purse) follow(t testing.TB) {
+func (b *purse) follow(t reporter) {
 	t.Helper()
 	for {
 		done, err := b.FollowPostings(context.Background(), 3, postedAt)
@@ -128,7 +136,7 @@ func (b *purse) follow(t testing.TB) {
 }
 
 // holds checks what wallets hold.
-func (b *purse) holds(t testing.TB, want map[string]int64) {
+func (b *purse) holds(t reporter, want map[string]int64) {
 	t.Helper()
 	err := b.View(context.Background(), func(tx billing.Money) error {
 		for holder, cents := range want {
@@ -148,7 +156,7 @@ func (b *purse) holds(t testing.TB, want map[string]int64) {
 }
 
 // receivable returns one.
-func (b *purse) receivable(t testing.TB, id string) (r billing.Receivable) {
+func (b *purse) receivable(t reporter, id string) (r billing.Receivable) {
 	t.Helper()
 	err := b.View(context.Background(), func(tx billing.Money) error {
 		var err error
@@ -162,7 +170,7 @@ func (b *purse) receivable(t testing.TB, id string) (r billing.Receivable) {
 }
 
 // paid checks amounts and what is paid of them, by receivable.
-func (b *purse) paid(t testing.TB, want map[string][2]int64) {
+func (b *purse) paid(t reporter, want map[string][2]int64) {
 	t.Helper()
 	for id, cents := range want {
 		if r := b.receivable(t, id); r.AmountCents != cents[0] || r.PaidCents != cents[1] {

@@ -11,7 +11,7 @@ import (
 )
 
 // uncollect undoes what was collected for a receivable, and returns how much.
-func (b *purse) uncollect(t testing.TB, receivable string) (cents int64) {
+func (b *purse) uncollect(t reporter, receivable string) (cents int64) {
 	t.Helper()
 	b.do(t, func(tx billing.Money) error {
 		list, err := tx.Uncollect(context.Background(), receivable, "undone by a test", postedAt)
@@ -24,13 +24,13 @@ func (b *purse) uncollect(t testing.TB, receivable string) (cents int64) {
 }
 
 // hold holds a receivable, or lets it go.
-func (b *purse) hold(t testing.TB, receivable, was, reason string) {
+func (b *purse) hold(t reporter, receivable, was, reason string) {
 	t.Helper()
 	b.do(t, func(tx billing.Money) error { return tx.Hold(context.Background(), receivable, was, reason) })
 }
 
 // put makes a wallet.
-func (b *purse) put(t testing.TB, holder string, manual bool) {
+func (b *purse) put(t reporter, holder string, manual bool) {
 	t.Helper()
 	b.do(t, func(tx billing.Money) error { return tx.PutWallet(context.Background(), holder, "HKD", manual) })
 }

@@ -1,0 +1,14 @@
+//go:build services
+
+package books
+
+import (
+	"testing"
+
+	"freeflow/billing/booktest"
+	"freeflow/internal/database/databasetest"
+)
+
+func TestPostgresCollecting(t *testing.T) {
+	booktest.RunCollecting(t, func(t *testing.T) booktest.Moneys { return moneys{openTest(t, databasetest.URL(t), testOptions())} })
+}
