@@ -92,7 +92,7 @@ func accountsTopic(store *books.Store, clk *stopped) Topic {
 }
 
 func TestOpenAPIDescribesTheRoutes(t *testing.T) {
-	for name, topic := range map[string]func(*books.Store, *stopped) Topic{"accounts": accountsTopic} {
+	for name, topic := range map[string]func(*books.Store, *stopped) Topic{"accounts": accountsTopic, "unpaid": unpaidTopic} {
 		s := newServer(t, topic)
 		doc, err := web.MergeOpenAPI(OpenAPI(topic(s.books, s.clock))...)
 		if err != nil {
