@@ -29,14 +29,14 @@ const groupLanes = "freeflow-lanes"
 // roadside is what stands at the road: the network's units, and the lanes of
 // car parks, which are toll points of the same roadside.
 type roadside struct {
-	*tariff.Network
+	roads
 	sites *siteKeeper
 }
 
 // TollPoint returns the toll point and facility of a unit; a lane's are
 // "TKO-IN" and "TKO".
 func (r roadside) TollPoint(unit string) (tollPoint, facility string, ok bool) {
-	if tollPoint, facility, ok = r.Network.TollPoint(unit); ok {
+	if tollPoint, facility, ok = r.roads.TollPoint(unit); ok {
 		return tollPoint, facility, true
 	}
 	site, ok := r.sites.now.Load().lanes[unit]
@@ -49,7 +49,7 @@ func (r roadside) TollPoint(unit string) (tollPoint, facility string, ok bool) {
 // topic says where the reads of a facility go: those of car parks are no
 // passes. A facility of the network is never a car park, whatever its code.
 func (r roadside) topic(facility string) string {
-	if hasFacility(r.Network, facility) {
+	if hasFacility(r.roads, facility) {
 		return kafka.TopicReads
 	}
 	for _, site := range r.sites.All() {
@@ -61,7 +61,7 @@ func (r roadside) topic(facility string) string {
 }
 
 // hasFacility reports whether the network has a facility of that code.
-func hasFacility(n *tariff.Network, code string) bool {
+func hasFacility(n roads, code string) bool {
 	return slices.ContainsFunc(n.Facilities(), func(f tariff.Facility) bool { return f.Code == code })
 }
 

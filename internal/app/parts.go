@@ -80,7 +80,7 @@ func (f *partsFlags) booksURL() string {
 
 // parts are the log, the open passes' server and the books, opened.
 type parts struct {
-	network   *tariff.Network
+	network   roads
 	books     *books.Store
 	redis     goredis.UniversalClient
 	brokers   []string

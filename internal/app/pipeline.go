@@ -20,13 +20,12 @@ import (
 	"freeflow/tolling/passage/redispassage"
 	"freeflow/tolling/registry"
 	"freeflow/tolling/rejudge"
-	"freeflow/tolling/tariff"
 )
 
 // newMatcher puts the matcher together.
 func newMatcher(p *parts, keep *keeper, clk clock.Clock, reg prometheus.Registerer, log *slog.Logger) *matcher.Matcher {
 	return matcher.New(matcher.Config{
-		Network:  p.network,
+		Network:  matching(p.network),
 		Registry: keep.current,
 		Refresh:  keep.load,
 		Books:    p.books,
@@ -59,13 +58,13 @@ func (r rejects) Reject(ctx context.Context, rejected []rsu.Rejected) error {
 // keeper keeps the registry: in the books for good, in memory for the matcher.
 type keeper struct {
 	books   billing.Registering
-	network *tariff.Network
+	network roads
 	current *registry.Current
 	follow  *rejudge.Follower // sets current
 	clock   clock.Clock
 }
 
-func newKeeper(b *books.Store, network *tariff.Network, clk clock.Clock) *keeper {
+func newKeeper(b *books.Store, network roads, clk clock.Clock) *keeper {
 	current := registry.NewCurrent()
 	return &keeper{books: b, network: network, current: current, follow: rejudge.NewFollower(b, current), clock: clk}
 }
@@ -120,7 +119,7 @@ func (k *keeper) watch(ctx context.Context, log *slog.Logger) error {
 // explainer finds the reads of a pass in the archive.
 type explainer struct {
 	books    billing.Reading
-	network  *tariff.Network
+	network  roads
 	registry *registry.Current
 }
 
@@ -129,7 +128,7 @@ func (e explainer) Explain(ctx context.Context, passID string) (operator.Explana
 	if err != nil {
 		return operator.Explanation{}, err
 	}
-	reads, err := matcher.ReadsOf(ctx, e.books, e.network, e.registry.Get(), history.Pass)
+	reads, err := matcher.ReadsOf(ctx, e.books, matching(e.network), e.registry.Get(), history.Pass)
 	if err != nil {
 		return operator.Explanation{}, err
 	}

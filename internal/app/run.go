@@ -24,7 +24,6 @@ import (
 	"freeflow/rsu"
 	"freeflow/rsu/gateway"
 	"freeflow/tolling/operator"
-	"freeflow/tolling/tariff"
 )
 
 // targets are the parts that a process can run.
@@ -44,6 +43,7 @@ type runFlags struct {
 	noSamples                             bool
 	auditCheckpoints                      string
 	needReason                            bool
+	staff, tariffTrust                    string
 	cityRound                             time.Duration
 }
 
@@ -90,6 +90,8 @@ PostgreSQL; several processes may then share the work, each with its --target.`,
 	flags.BoolVar(&f.needReason, "need-reason", false, "operators must say why they look at a person's movements")
 	flags.BoolVar(&f.noSamples, "no-sample-carparks", false, "do not set up the sample car parks where there are none")
 	flags.DurationVar(&f.cityRound, "city-round", 5*time.Second, "how long drivers who look for a space are collected before they are decided on together")
+	flags.StringVar(&f.staff, "staff", "", "file of the people who may use the operators' API; empty is "+staffFile+" in the data folder")
+	flags.StringVar(&f.tariffTrust, "tariff-trust", "", "file of the public keys whose signatures on tolls are believed; empty is "+tariffTrustFile+" in the data folder, made at the first start")
 	flags.StringVar(&f.logFormat, "log-format", "text", "text or json")
 	flags.StringVar(&f.logLevel, "log-level", "info", "debug, info, warn or error")
 	return cmd
@@ -125,6 +127,11 @@ func (f *runFlags) check() error {
 	return nil
 }
 
+// staffPath is where the staff file is.
+func (f *runFlags) staffPath() string {
+	return (&staffFlags{data: f.parts.data, file: f.staff}).path()
+}
+
 func (f *runFlags) runs(target string) bool { return slices.Contains(f.target, target) }
 
 // opens reports whether the target's address is opened: car parks are asked at
@@ -144,6 +151,10 @@ type system struct {
 	http    func(surface string) echo.MiddlewareFunc
 	health  *observe.Health
 	keeper  *keeper
+	// staff is who may use the operators' API; tariffs is the network in force,
+	// which stands in parts.network too.
+	staff   *staff
+	tariffs *tariffs
 	// carParks is the store of car parks; in the same database as the books.
 	carParks *parkstore.Store
 	sites    *siteKeeper
@@ -168,6 +179,11 @@ func run(ctx context.Context, env Env, f runFlags, log *slog.Logger) error {
 			_ = l.Close() // closed already by its server, if that has run
 		}
 	}()
+	pseudonyms, err := observe.LoadPseudonyms(f.parts.data, env.Clock.Now())
+	if err != nil {
+		return err
+	}
+	log = observe.Veil(log, pseudonyms)
 	p, err := openParts(ctx, env, f.parts, log)
 	if err != nil {
 		return err
@@ -180,6 +196,22 @@ func run(ctx context.Context, env Env, f runFlags, log *slog.Logger) error {
 	if s.secrets, err = loadCredentials(ctx, f.parts.data, p.books); err != nil {
 		return err
 	}
+	if s.staff, err = openStaff(f.staffPath(), web.Key{Name: "operator", Secret: s.secrets.OperatorKey}); err != nil {
+		return err
+	}
+	s.tariffs, err = openTariffs(ctx, tariffOptions{
+		network: f.parts.network, dir: f.parts.data, url: f.parts.booksURL(), trust: f.tariffTrust, booksID: p.books.ID(),
+		publishes: f.runs("operator"), passes: bookedPasses{p.books}, clock: env.Clock, log: log, metrics: s.metrics,
+	})
+	if err != nil {
+		return fmt.Errorf("putting the tolls in force: %w", err)
+	}
+	defer func() {
+		if err := s.tariffs.close(); err != nil {
+			log.Error("a part did not close", "part", "the tariffs", "err", err)
+		}
+	}()
+	p.network = s.tariffs.live
 	s.keeper = newKeeper(p.books, p.network, env.Clock)
 	if err := s.keeper.load(ctx); err != nil {
 		return err
@@ -242,6 +274,12 @@ func (s *system) start(ctx context.Context) error {
 	}
 	s.group.Go(func() error { return s.keeper.watch(ctx, s.log) })
 	s.group.Go(func() error { return s.sites.watch(ctx, s.log) })
+	s.group.Go(func() error { return s.staff.watch(ctx, s.log) })
+	s.group.Go(func() error { return s.tariffs.watch(ctx) })
+	if s.flags.runs("operator") {
+		s.group.Go(func() error { return s.tariffs.compare(ctx) })
+	}
+	s.health.Add("tolls", observe.Helpful, s.tariffs.healthy)
 	s.group.Go(func() error {
 		return web.Serve(ctx, s.listeners["admin"], observe.Handler(s.metrics, s.health), s.log)
 	})
@@ -332,16 +370,13 @@ func (s *system) gateway(context.Context) (*echo.Echo, error) {
 // operator is what operators' keys open: tolls and car parks, as far as this
 // process runs them.
 func (s *system) operator(ctx context.Context) (*echo.Echo, error) {
-	keys, err := web.Bearer(web.Key{Name: "operator", Secret: s.secrets.OperatorKey})
-	if err != nil {
-		return nil, err
-	}
+	keys := web.BearerOf(s.staff.holders)
 	e := web.NewEcho(s.log, s.env.Clock)
 	var docs [][]byte
 	if s.flags.runs("operator") {
 		api, err := operator.New(operator.Parts{
 			Books: s.parts.books, Registry: s.keeper, Explainer: explainer{s.parts.books, s.parts.network, s.keeper.current},
-			Basis: basis{}, Network: s.parts.network, Alarms: alarms{s.intake}, Clock: s.env.Clock,
+			Basis: basis{}, Network: s.parts.network, Alarms: alarms{s.intake, s.tariffs}, Clock: s.env.Clock,
 			NeedReason: s.flags.needReason,
 		})
 		if err != nil {
@@ -349,6 +384,12 @@ func (s *system) operator(ctx context.Context) (*echo.Echo, error) {
 		}
 		api.Routes(e, keys)
 		docs = append(docs, operator.OpenAPI())
+		tolls, err := s.tariffs.api()
+		if err != nil {
+			return nil, err
+		}
+		tolls.Routes(e, keys)
+		docs = append(docs, operator.TariffsOpenAPI())
 		topics := s.billingTopics()
 		billingoperator.Mount(e, keys, topics...)
 		docs = append(docs, billingoperator.OpenAPI(topics...)...)
@@ -388,24 +429,27 @@ func (s *system) portal(ctx context.Context) (*echo.Echo, error) {
 	return e, nil
 }
 
-// alarms shows the gateway's alarms to operators; a process without a gateway
-// has none.
-type alarms struct{ intake *gateway.Intake }
+// alarms shows the gateway's alarms, where this process has one, and those of
+// the tolls.
+type alarms struct {
+	intake  *gateway.Intake
+	tariffs *tariffs
+}
 
-func (a alarms) Alarms(context.Context) ([]operator.Alarm, error) {
-	if a.intake == nil {
-		return nil, nil
+func (a alarms) Alarms(ctx context.Context) ([]operator.Alarm, error) {
+	shown, err := a.tariffs.Alarms(ctx)
+	if err != nil || a.intake == nil {
+		return shown, err
 	}
-	raised := a.intake.Alarms()
-	shown := make([]operator.Alarm, len(raised))
-	for i, one := range raised {
-		shown[i] = operator.Alarm(one)
+	for _, one := range a.intake.Alarms() {
+		shown = append(shown, operator.Alarm(one))
 	}
+	slices.SortStableFunc(shown, func(a, b operator.Alarm) int { return b.Last.Compare(a.Last) })
 	return shown, nil
 }
 
 // names are what the network's files call things.
-type names struct{ network *tariff.Network }
+type names struct{ network roads }
 
 func (n names) TollPoint(name string) (en, zh string) {
 	label, _ := n.network.PointLabel(name)

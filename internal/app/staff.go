@@ -134,6 +134,9 @@ type staff struct {
 // openStaff reads the staff file; the shared key belongs to nobody in
 // particular.
 func openStaff(path string, shared web.Key) (*staff, error) {
+	if len(shared.Secret) < 16 {
+		return nil, fmt.Errorf("the key of %s has fewer than 16 bytes; make a longer one", shared.Name)
+	}
 	s := &staff{path: path, shared: web.HolderOf(shared)}
 	return s, s.load()
 }
