@@ -103,6 +103,9 @@ type Restatement struct {
 	DoneMicros int64
 	// Reads are added to the job's count of touched reads.
 	Reads int64
+	// OnlyMoney: nothing changes but what passes owe, so that posters need not
+	// read them again.
+	OnlyMoney bool
 	// Decide works out the step on what the view shows.
 	Decide func(ctx context.Context, v View) (Restated, error)
 }
@@ -111,8 +114,9 @@ type Restatement struct {
 type Restated struct {
 	// Passes are new or changed, as in a Batch.
 	Passes []Pass
-	// Skipped is added to the job's count.
-	Skipped int64
+	// Skipped are the ids of passes left alone because their reads are no longer
+	// kept.
+	Skipped []string
 }
 
 // View is what a step sees: the books as they stand, while the facility is
@@ -164,9 +168,15 @@ type Rejudging interface {
 	Offsets(ctx context.Context) (map[int]int64, error)
 	// Archives is Reading's.
 	Archives(ctx context.Context, fromMicros, toMicros int64, each func(blob []byte) bool) error
-	// KeptSince returns the latest posting date before which archived reads
-	// were ever pruned; zero if none was.
-	KeptSince(ctx context.Context) (time.Time, error)
+	// PrunedMicros returns the latest time that any archived read had that was
+	// pruned, microseconds since the Unix epoch; 0 if none was: reads later than
+	// it are all kept.
+	PrunedMicros(ctx context.Context) (int64, error)
+	// SkipRejudge notes passes that an owned job leaves alone because their
+	// reads are no longer kept. ErrFenced.
+	SkipRejudge(ctx context.Context, id int64, owner string, passIDs []string) error
+	// RejudgeSkipped returns the ids of such passes, in order, after one.
+	RejudgeSkipped(ctx context.Context, id int64, after string, limit int) ([]string, error)
 	// Restate runs one step. ErrFenced, ErrStale (the passes given are not
 	// those that stand), ErrInvalid, what Decide returns, or a fault.
 	Restate(ctx context.Context, r Restatement) error

@@ -223,15 +223,8 @@ func (s *Store) PruneArchives(ctx context.Context, before time.Time) (int64, err
 	var n int64
 	err := s.db.Write(ctx, func(db database.Session) error {
 		var err error
-		n, err = db.Exec(ctx, `DELETE FROM read_archive WHERE posted_at < $1`, before.UnixMicro())
-		if err != nil || n == 0 {
-			return err
-		}
-		kept, err := metaInt(ctx, db, keptSinceName)
-		if err != nil || kept >= before.UnixMicro() {
-			return err
-		}
-		return putMeta(ctx, db, keptSinceName, before.UnixMicro())
+		n, err = pruneArchives(ctx, db, before)
+		return err
 	})
 	if err != nil {
 		return 0, fmt.Errorf("pruning archived reads: %w", err)

@@ -17,9 +17,8 @@ var _ billing.Rejudging = (*Store)(nil)
 const (
 	// judgedName holds the version under which all kept reads were judged.
 	judgedName = "judged_version"
-	// keptSinceName holds the latest posting date before which archived reads
-	// were pruned, microseconds since the Unix epoch.
-	keptSinceName = "reads_kept_since"
+	// prunedReadsName holds the latest time that a pruned read had.
+	prunedReadsName = "reads_pruned_until"
 )
 
 // metaInt reads a number that stands in meta; 0 if it is not there.
@@ -54,21 +53,33 @@ func (s *Store) JudgedVersion(ctx context.Context) (version int64, err error) {
 	return version, nil
 }
 
-// KeptSince implements billing.Rejudging.
-func (s *Store) KeptSince(ctx context.Context) (time.Time, error) {
-	var micros int64
-	err := s.db.Direct(ctx, func(db database.Session) error {
-		var err error
-		micros, err = metaInt(ctx, db, keptSinceName)
+// PrunedMicros implements billing.Rejudging.
+func (s *Store) PrunedMicros(ctx context.Context) (micros int64, err error) {
+	err = s.db.Direct(ctx, func(db database.Session) error {
+		micros, err = metaInt(ctx, db, prunedReadsName)
 		return err
 	})
 	if err != nil {
-		return time.Time{}, fmt.Errorf("reading since when reads are kept: %w", err)
+		return 0, fmt.Errorf("reading until when reads were pruned: %w", err)
 	}
-	if micros == 0 {
-		return time.Time{}, nil
+	return micros, nil
+}
+
+// pruneArchives deletes old archives and notes what they held at the latest.
+func pruneArchives(ctx context.Context, db database.Session, before time.Time) (int64, error) {
+	var latest int64
+	if _, err := database.One(ctx, db, `SELECT coalesce(max(max_micros), 0) FROM read_archive WHERE posted_at < $1`, []any{before.UnixMicro()}, &latest); err != nil {
+		return 0, err
 	}
-	return time.UnixMicro(micros).UTC(), nil
+	n, err := db.Exec(ctx, `DELETE FROM read_archive WHERE posted_at < $1`, before.UnixMicro())
+	if err != nil || n == 0 {
+		return 0, err
+	}
+	noted, err := metaInt(ctx, db, prunedReadsName)
+	if err != nil || noted >= latest {
+		return n, err
+	}
+	return n, putMeta(ctx, db, prunedReadsName, latest)
 }
 
 // RequireRegistry takes every facility's lock in order of name, so that whoever
@@ -245,6 +256,59 @@ func (s *Store) SetJudgedVersion(ctx context.Context, from, to int64) error {
 	return nil
 }
 
+// skip notes passes that a job leaves alone, each once.
+func skip(ctx context.Context, db database.Session, id int64, passIDs []string) error {
+	added := int64(0)
+	for _, pass := range passIDs {
+		n, err := db.Exec(ctx, `INSERT INTO rejudge_skipped (job_id, pass_id) VALUES ($1, $2) ON CONFLICT DO NOTHING`, id, pass)
+		if err != nil {
+			return err
+		}
+		added += n
+	}
+	if added == 0 {
+		return nil
+	}
+	_, err := db.Exec(ctx, `UPDATE rejudge_job SET skipped = skipped + $2 WHERE id = $1`, id, added)
+	return err
+}
+
+// SkipRejudge implements billing.Rejudging.
+func (s *Store) SkipRejudge(ctx context.Context, id int64, owner string, passIDs []string) error {
+	err := s.db.Write(ctx, func(db database.Session) error {
+		held, err := db.Exec(ctx, `UPDATE rejudge_job SET owner = owner WHERE id = $1 AND owner = $2 AND finished_at = 0`, id, owner)
+		if err == nil && held == 0 {
+			err = billing.ErrFenced
+		}
+		if err != nil {
+			return err
+		}
+		return skip(ctx, db, id, passIDs)
+	})
+	if err != nil {
+		return fmt.Errorf("noting passes that job %d leaves alone: %w", id, err)
+	}
+	return nil
+}
+
+// RejudgeSkipped implements billing.Rejudging.
+func (s *Store) RejudgeSkipped(ctx context.Context, id int64, after string, limit int) (list []string, err error) {
+	err = s.db.Direct(ctx, func(db database.Session) error {
+		list = nil
+		return database.Each(ctx, db, `SELECT pass_id FROM rejudge_skipped WHERE job_id = $1 AND pass_id > $2 ORDER BY pass_id LIMIT $3`,
+			[]any{id, after, int64(limit)}, func(r database.Rows) error {
+				var one string
+				err := r.Scan(&one)
+				list = append(list, one)
+				return err
+			})
+	})
+	if err != nil {
+		return nil, fmt.Errorf("listing the passes that job %d left alone: %w", id, err)
+	}
+	return list, nil
+}
+
 // RejudgeJobs implements billing.Rejudging.
 func (s *Store) RejudgeJobs(ctx context.Context, before int64, limit int) (list []billing.RejudgeJob, err error) {
 	if limit <= 0 {
@@ -252,7 +316,7 @@ func (s *Store) RejudgeJobs(ctx context.Context, before int64, limit int) (list 
 	}
 	err = s.db.Direct(ctx, func(db database.Session) error {
 		list = nil
-		return database.Each(ctx, db, `SELECT `+jobColumns+` FROM rejudge_job WHERE $1 = 0 OR id < $1 ORDER BY id DESC LIMIT $2`,
+		return database.Each(ctx, db, `SELECT `+jobColumns+` FROM rejudge_job WHERE CAST($1 AS bigint) = 0 OR id < CAST($1 AS bigint) ORDER BY id DESC LIMIT $2`,
 			[]any{before, int64(limit)}, func(r database.Rows) error {
 				j, err := scanJob(r)
 				list = append(list, j)

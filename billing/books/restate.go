@@ -42,8 +42,11 @@ func restate(ctx context.Context, db database.Session, r *billing.Restatement) e
 		return err
 	}
 	if r.Job != 0 {
-		if _, err := db.Exec(ctx, `UPDATE rejudge_job SET touched = touched + $2, changed = changed + $3, skipped = skipped + $4 WHERE id = $1`,
-			r.Job, r.Reads, int64(len(restated.Passes)), restated.Skipped); err != nil {
+		if _, err := db.Exec(ctx, `UPDATE rejudge_job SET touched = touched + $2, changed = changed + $3 WHERE id = $1`,
+			r.Job, r.Reads, int64(len(restated.Passes))); err != nil {
+			return err
+		}
+		if err := skip(ctx, db, r.Job, restated.Skipped); err != nil {
 			return err
 		}
 	}
@@ -52,6 +55,10 @@ func restate(ctx context.Context, db database.Session, r *billing.Restatement) e
 	}
 	if err := checkRestated(r, restated.Passes); err != nil {
 		return err
+	}
+	c := &change{passes: restated.Passes, gap: r.Gap, postedAt: r.PostedAt}
+	if r.OnlyMoney {
+		return (&litePosting{db, c}).run(ctx)
 	}
 	latest := int64(0)
 	for i := range restated.Passes {
@@ -65,7 +72,7 @@ func restate(ctx context.Context, db database.Session, r *billing.Restatement) e
 		r.Facility, latest); err != nil {
 		return err
 	}
-	return (&litePosting{db, &change{passes: restated.Passes, gap: r.Gap, postedAt: r.PostedAt}}).run(ctx)
+	return (&litePosting{db, c}).run(ctx)
 }
 
 func checkRestated(r *billing.Restatement, passes []billing.Pass) error {

@@ -113,14 +113,14 @@ func (r *Registry) Apply(changes []Change, version int64) *Registry {
 	return r.Amend(removed, added, version)
 }
 
-// Undo is the opposite of Apply: the registry as it was at the version before
-// the changes, which must be all from there to this registry's.
+// Undo is the opposite of Apply: the registry as it was at an earlier version.
+// The changes must be all from there, or from before, to this registry's.
 func (r *Registry) Undo(changes []Change, version int64) *Registry {
 	var removed, added []Assignment
 	for i := range changes {
 		c := &changes[i]
 		switch {
-		case c.Since <= version && c.Until != 0:
+		case c.Since <= version && c.Until > version:
 			added = append(added, c.Assignment)
 		case c.Since > version && c.Until == 0:
 			removed = append(removed, c.Assignment)

@@ -37,6 +37,13 @@ CREATE TABLE rejudge_job (
 );
 CREATE UNIQUE INDEX rejudge_running ON rejudge_job (finished_at) WHERE finished_at = 0;
 
+-- Passes that a run left alone because their reads are no longer kept.
+CREATE TABLE rejudge_skipped (
+    job_id  bigint   NOT NULL,
+    pass_id bytetext NOT NULL,
+    PRIMARY KEY (job_id, pass_id)
+);
+
 -- The version under which all kept reads have been judged. What was posted
 -- before this step was judged as it came.
 INSERT INTO meta (name, value) SELECT 'judged_version', CAST(coalesce(max(version), 0) AS text) FROM registry;
