@@ -18,7 +18,7 @@ import (
 // beyond the first posting: a follower must not keep posters waiting, least of
 // all on SQLite, where they stand still meanwhile.
 const (
-	maxFollowedSQLite   = 500
+	maxFollowedSQLite   = 200
 	maxFollowedPostgres = 4000
 )
 
@@ -43,6 +43,10 @@ type followed struct {
 	postedAt time.Time
 	owings   []owing
 }
+
+// OneWriter reports whether whoever writes to these books keeps all others who
+// write waiting.
+func (s *Store) OneWriter() bool { return s.db.Kind() == database.SQLite }
 
 // FollowPostings derives receivables from postings and collects. See
 // billing.Collecting.

@@ -84,7 +84,7 @@ func (t *Tx) openOf(ctx context.Context, holder, currency string, limit int) ([]
 	query := open + ` AND r.account <> '' AND r.account = $1
 		AND NOT (substr(r.vehicle, 1, 4) = 'tag:' AND EXISTS (SELECT 1 FROM wallet w WHERE w.holder = r.vehicle AND w.currency = r.currency))`
 	if strings.HasPrefix(holder, billing.HolderTag) {
-		query = open + ` AND r.vehicle <> '' AND r.vehicle = $1`
+		query = open + ` AND substr(r.vehicle, 1, 4) = 'tag:' AND r.vehicle = $1`
 	}
 	var ids []string
 	err := database.Each(ctx, t.db, query+` ORDER BY r.posting, r.id LIMIT $3`, []any{holder, currency, int64(limit)}, func(r database.Rows) error {

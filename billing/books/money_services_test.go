@@ -12,3 +12,11 @@ import (
 func TestPostgresCollecting(t *testing.T) {
 	booktest.RunCollecting(t, func(t *testing.T) booktest.Moneys { return moneys{openTest(t, databasetest.URL(t), testOptions())} })
 }
+
+func BenchmarkPostgresFollow(b *testing.B) {
+	benchFollow(b, openTest(b, databasetest.URL(b), testOptions()))
+}
+
+func BenchmarkPostgresPostFollowed(b *testing.B) {
+	benchPostFollowed(b, openTest(b, databasetest.URL(b), testOptions()))
+}

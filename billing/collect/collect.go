@@ -37,12 +37,17 @@ const (
 	backoffTo = 10 * time.Second
 )
 
-// Parts are what a Collector is made of; all are needed.
+// Parts are what a Collector is made of; Books, Clock, Log and Metrics are
+// needed.
 type Parts struct {
 	Books   billing.Collecting
 	Clock   clock.Clock
 	Log     *slog.Logger
 	Metrics prometheus.Registerer
+	// Yield is for books with one writer at a time: after each batch the
+	// collector leaves the writer to those who post for three times as long as
+	// the batch took, so that they never get less than three quarters of it.
+	Yield bool
 }
 
 // Collector follows postings. Make it with New; Run is to be called once.
@@ -94,6 +99,7 @@ func (c *Collector) Run(ctx context.Context) error {
 	pause := backoff
 	for {
 		wait := idle
+		began := c.p.Clock.Now()
 		done, err := c.Once(ctx)
 		switch {
 		case ctx.Err() != nil:
@@ -104,7 +110,10 @@ func (c *Collector) Run(ctx context.Context) error {
 		default:
 			pause = backoff
 			if done.Postings > 0 {
-				continue // there may be more
+				wait = 0 // there may be more
+				if c.p.Yield {
+					wait = min(idle, 3*c.p.Clock.Now().Sub(began))
+				}
 			}
 		}
 		timer := time.NewTimer(wait)

@@ -72,9 +72,10 @@ CREATE INDEX receivable_account ON receivable (account, occurred_micros, id) WHE
 CREATE INDEX receivable_vehicle ON receivable (vehicle, occurred_micros, id) WHERE vehicle <> '';
 CREATE INDEX receivable_nobodys ON receivable (occurred_micros, id) WHERE account = '' AND paid_cents < amount_cents;
 
--- For collecting in order of postings: of an account, and of a vehicle.
+-- For collecting in order of postings: of an account, and of a class tag's own
+-- vehicle.
 CREATE INDEX receivable_open ON receivable (account, posting, id) WHERE account <> '' AND paid_cents < amount_cents;
-CREATE INDEX receivable_open_vehicle ON receivable (vehicle, posting, id) WHERE vehicle <> '' AND paid_cents < amount_cents;
+CREATE INDEX receivable_open_tag ON receivable (vehicle, posting, id) WHERE substr(vehicle, 1, 4) = 'tag:' AND paid_cents < amount_cents;
 
 -- Payments of receivables out of wallets; reversed_at is 0 while one stands.
 -- place is the wallet's count: a later one was made later. debtor is the
