@@ -44,6 +44,7 @@ type runFlags struct {
 	auditCheckpoints                      string
 	needReason                            bool
 	staff, tariffTrust                    string
+	notices                               string
 	cityRound                             time.Duration
 }
 
@@ -90,6 +91,7 @@ PostgreSQL; several processes may then share the work, each with its --target.`,
 	flags.BoolVar(&f.needReason, "need-reason", false, "operators must say why they look at a person's movements")
 	flags.BoolVar(&f.noSamples, "no-sample-carparks", false, "do not set up the sample car parks where there are none")
 	flags.DurationVar(&f.cityRound, "city-round", 5*time.Second, "how long drivers who look for a space are collected before they are decided on together")
+	flags.StringVar(&f.notices, "notices", "", "folder into which notices to motorists are written for those who carry them; empty is notices in the data folder")
 	flags.StringVar(&f.staff, "staff", "", "file of the people who may use the operators' API; empty is "+staffFile+" in the data folder")
 	flags.StringVar(&f.tariffTrust, "tariff-trust", "", "file of the public keys whose signatures on tolls are believed; empty is "+tariffTrustFile+" in the data folder, made at the first start")
 	flags.StringVar(&f.logFormat, "log-format", "text", "text or json")
@@ -314,6 +316,9 @@ func (s *system) start(ctx context.Context) error {
 	}
 	if s.flags.runs("matcher") {
 		s.matcher(ctx)
+		if err := s.startRecovery(ctx); err != nil {
+			return err
+		}
 		if err := s.startCollecting(ctx); err != nil {
 			return err
 		}
