@@ -145,9 +145,16 @@ type Emulator struct {
 
 // credit is money sent by a payer.
 type credit struct {
-	id, bill, payer string
-	cents           int64
-	currency        string
+	id, bill, payer, at string
+	cents               int64
+	currency            string
+}
+
+// transfer is the credit as it is told.
+func (c *credit) transfer() bank.Transfer {
+	return bank.Transfer{
+		ID: c.id, Status: succeeded, Amount: billing.FormatCents(c.cents), Currency: c.currency, At: c.at, Bill: c.bill, Means: "fps", Payer: c.payer,
+	}
 }
 
 // Bounds of what is kept: it is for tests and demonstrations.
@@ -313,11 +320,10 @@ func (e *Emulator) Send(ctx context.Context, bill, payer string, cents int64, cu
 	}
 	e.accounts[payer].cents -= cents
 	e.serial++
-	one := credit{fmt.Sprintf("fps-%06d", e.serial), bill, payer, cents, currency}
+	one := credit{id: fmt.Sprintf("fps-%06d", e.serial), bill: bill, payer: payer, cents: cents, currency: currency}
+	one.at = e.instant()
 	e.credits = append(e.credits, one)
-	early := e.enqueue(bank.Notice{Bill: bill, Means: "fps", Payer: payer, Transfer: bank.Transfer{
-		ID: one.id, Status: succeeded, Amount: billing.FormatCents(cents), Currency: currency, At: e.instant(),
-	}})
+	early := e.enqueue(bank.Notice{Transfer: one.transfer()})
 	e.mu.Unlock()
 	return e.send(ctx, early)
 }

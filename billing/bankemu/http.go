@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -147,10 +148,14 @@ func (e *Emulator) query(c echo.Context) error {
 	if t != nil {
 		e.decide(t)
 	}
-	absent := t == nil || r != nil && r.Do == AbsentFor
+	absent := r != nil && r.Do == AbsentFor
 	var answer bank.Transfer
-	if !absent {
+	if t != nil {
 		answer = t.Transfer
+	} else if i := slices.IndexFunc(e.credits, func(c credit) bool { return c.bill == reference }); i >= 0 {
+		answer = e.credits[i].transfer()
+	} else {
+		absent = true
 	}
 	e.mu.Unlock()
 	if absent {

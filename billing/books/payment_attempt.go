@@ -218,7 +218,7 @@ func (t *Tx) RefundableOf(ctx context.Context, account, currency string, limit i
 // payment.Tx.
 func (t *Tx) IdleMoney(ctx context.Context, limit int) ([]string, error) {
 	ids, err := t.texts(ctx, `SELECT a.id FROM wallet w JOIN payment_attempt a ON a.id = substr(w.holder, 6)
-		WHERE w.holder >= 'once:' AND w.holder < 'once;' AND w.balance_cents > 0 AND a.state = 'succeeded' AND a.purpose = 'notice'
+		WHERE w.holder >= 'once:' AND w.holder < 'once;' AND w.balance_cents > 0 AND a.state = 'succeeded' AND a.purpose = 'notice' AND a.token <> ''
 			AND NOT EXISTS (SELECT 1 FROM payment_attempt f WHERE f.original = a.id AND f.state = 'failed')
 		ORDER BY a.id LIMIT $1`, int64(limit))
 	if err != nil {

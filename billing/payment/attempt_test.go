@@ -77,7 +77,8 @@ func TestMisbehaviour(t *testing.T) {
 					t.Error("a second attempt was made while the first is unknown")
 				}
 			}
-			w.later(72*time.Hour, 10*time.Minute)
+			w.later(2*time.Hour, 10*time.Minute)
+			w.later(72*time.Hour, 6*time.Hour)
 			want := int64(20_00)
 			if one.unpaid {
 				want = 0

@@ -88,10 +88,13 @@ func (s *Service) makeTrips(ctx context.Context) (int, error) {
 				ID: fmt.Sprintf("%s:%s:%d", ForTrip, r.ID, r.Posting), Purpose: ForTrip, Account: r.Account, Currency: r.Currency,
 				Items: []Item{{r.ID, r.Posting, r.RestCents()}}, State: DebitOpen, NextAt: s.now(), CreatedAt: s.now(),
 			}
-			if _, err := tx.PutPaymentDebit(ctx, &d); err != nil {
+			known, err := tx.PutPaymentDebit(ctx, &d)
+			if err != nil {
 				return err
 			}
-			made++
+			if !known {
+				made++
+			}
 		}
 		return nil
 	})
@@ -328,12 +331,16 @@ func (s *Service) beginDebit(ctx context.Context, tx Tx, id string) (attempt str
 	})
 	debts := []string{ForTopUp + ":" + d.Account}
 	if d.Purpose != ForTopUp {
-		if a.Items, err = s.stillOwed(ctx, tx, &d); err != nil {
+		held := false
+		if a.Items, held, err = s.stillOwed(ctx, tx, &d); err != nil {
 			return "", err
 		}
 		debts, a.AmountCents = debtsOf(a.Items)
 		if len(debts) == 0 {
 			d.State, d.NextAt = DebitPaid, time.Time{}
+			if held {
+				d.State, d.NextAt = DebitOpen, s.now().Add(heldWait)
+			}
 			_, err := tx.PutPaymentDebit(ctx, &d)
 			return "", err
 		}
@@ -361,27 +368,30 @@ func (s *Service) beginDebit(ctx context.Context, tx Tx, id string) (attempt str
 }
 
 // stillOwed are those of a debit's items that its account still owes as they
-// were taken up. What is held meanwhile is left to a later debit.
-func (s *Service) stillOwed(ctx context.Context, tx Tx, d *Debit) ([]Item, error) {
-	var owed []Item
+// were taken up. What is held meanwhile is left to a later day's debit, or, of a
+// trip, makes the debit wait: held.
+func (s *Service) stillOwed(ctx context.Context, tx Tx, d *Debit) (owed []Item, held bool, err error) {
 	for _, one := range d.Items {
 		r, err := tx.Receivable(ctx, one.Receivable)
 		switch {
 		case errors.Is(err, billing.ErrNotFound):
 			continue
 		case err != nil:
-			return nil, err
+			return nil, false, err
 		case r.Account != d.Account || r.Posting != one.Posting || r.RestCents() <= 0 || r.Currency != d.Currency:
+			continue
+		case r.Hold != "" && d.Purpose == ForTrip:
+			held = true
 			continue
 		case r.Hold != "":
 			if err := tx.DropDebitItem(ctx, one); err != nil {
-				return nil, err
+				return nil, false, err
 			}
 			continue
 		}
 		owed = append(owed, Item{one.Receivable, one.Posting, r.RestCents()})
 	}
-	return owed, nil
+	return owed, held, nil
 }
 
 // debtsOf returns what items are for and their sum.

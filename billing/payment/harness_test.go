@@ -6,9 +6,12 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -263,6 +266,27 @@ func (w *world) audit() {
 		for _, v := range c.Violations {
 			w.Errorf("%s: %s", v.Invariant, v.Detail)
 		}
+	}
+}
+
+// seeds runs a test with that many random sources, whose seeds are in the names
+// of the subtests. FREEFLOW_SEED=n runs one again, FREEFLOW_SEEDS=n runs more.
+func seeds(t *testing.T, n int, test func(t *testing.T, r *rand.Rand)) {
+	t.Helper()
+	first := 1
+	for name, value := range map[string]*int{"FREEFLOW_SEED": &first, "FREEFLOW_SEEDS": &n} {
+		if text := os.Getenv(name); text != "" {
+			number, err := strconv.Atoi(text)
+			if err != nil {
+				t.Fatalf("%s is %q, not a number", name, text)
+			}
+			if *value = number; name == "FREEFLOW_SEED" {
+				n = 1
+			}
+		}
+	}
+	for seed := first; seed < first+n; seed++ {
+		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) { test(t, rand.New(rand.NewPCG(uint64(seed), 852))) })
 	}
 }
 

@@ -23,18 +23,13 @@ const openAtOnce = 1000
 
 // apply keeps an outcome of an attempt, which is locked.
 func (s *Service) apply(ctx context.Context, tx Tx, a *Attempt, o Outcome, how string) error {
-	return s.applyFrom(ctx, tx, a, o, how, "")
-}
-
-// applyFrom is apply of what a payer sent, who can be paid back at the token.
-func (s *Service) applyFrom(ctx context.Context, tx Tx, a *Attempt, o Outcome, how, payer string) error {
 	switch o.Result {
 	case ResultSucceeded:
 		if a.State == Succeeded || a.State == Reversed {
 			if o.ProviderRef == "" || a.ProviderRef == "" || o.ProviderRef == a.ProviderRef {
 				return nil
 			}
-			return s.takenTwice(ctx, tx, a, o, payer)
+			return s.takenTwice(ctx, tx, a, o)
 		}
 		if o.Currency != a.Currency || o.AmountCents <= 0 {
 			return s.contradiction(ctx, tx, a, "it says that another currency, or nothing, moved")
@@ -101,6 +96,13 @@ func (s *Service) succeed(ctx context.Context, tx Tx, a *Attempt, o Outcome, how
 		return s.wentOut(ctx, tx, a, o, how, late)
 	}
 	a.Movement = a.ID
+	if a.Kind == Await {
+		// Who paid is known only now; the money goes back there if it must.
+		a.Token = o.Payer
+		if o.Means != "" {
+			a.Means = o.Means
+		}
+	}
 	if late {
 		a.Reason = reasonLate
 	}
@@ -165,6 +167,9 @@ func (s *Service) spend(ctx context.Context, tx Tx, a *Attempt) error {
 	back := min(w.BalanceCents, a.MovedCents-a.RefundedCents)
 	if back <= 0 {
 		return nil
+	}
+	if a.Kind == Await && a.Token == "" {
+		return s.tell(ctx, tx, Event{Kind: EventRefundFailed, About: a.ID, AmountCents: back, Currency: a.Currency, Text: "its payer is not known"})
 	}
 	_, err = s.giveBack(ctx, tx, a, "", back, ForRefund)
 	return err
@@ -272,7 +277,7 @@ func (s *Service) takeBack(ctx context.Context, tx Tx, a *Attempt, o Outcome, ho
 }
 
 // takenTwice takes money that came a second time under one reference.
-func (s *Service) takenTwice(ctx context.Context, tx Tx, first *Attempt, o Outcome, payer string) error {
+func (s *Service) takenTwice(ctx context.Context, tx Tx, first *Attempt, o Outcome) error {
 	if o.Currency != first.Currency || o.AmountCents <= 0 {
 		return s.contradiction(ctx, tx, first, "it took another currency, or nothing, a second time")
 	}
@@ -280,9 +285,6 @@ func (s *Service) takenTwice(ctx context.Context, tx Tx, first *Attempt, o Outco
 		Kind: first.Kind, Purpose: ForCredit, Provider: first.Provider, Account: first.Account, Holder: first.Holder, Means: first.Means,
 		Token: first.Token, AmountCents: o.AmountCents, Currency: o.Currency, Source: first.ID,
 	})
-	if payer != "" {
-		a.Token = payer
-	}
 	if first.Account == "" {
 		// A wallet of its own: it is not the first payer's change.
 		a.Purpose, a.Holder = ForNotice, billing.HolderOnce+a.ID
@@ -300,12 +302,12 @@ func (s *Service) unmatched(ctx context.Context, tx Tx, provider string, n *Noti
 	if o.Currency == "" || o.AmountCents <= 0 || o.ProviderRef == "" {
 		return invalid("the notice says of money that came neither how much nor by what name")
 	}
-	means := n.Means
+	means := o.Means
 	if means == "" {
 		means = FPS
 	}
 	a := s.newAttempt("", Attempt{
-		Kind: Await, Purpose: ForCredit, Provider: provider, Means: means, Token: n.Payer, AmountCents: o.AmountCents, Currency: o.Currency,
+		Kind: Await, Purpose: ForCredit, Provider: provider, Means: means, Token: o.Payer, AmountCents: o.AmountCents, Currency: o.Currency,
 	})
 	a.Holder = billing.HolderOnce + a.ID
 	if err := tx.PutWallet(ctx, a.Holder, a.Currency, true); err != nil {
@@ -410,6 +412,12 @@ func (s *Service) cameBack(ctx context.Context, tx Tx, a *Attempt, reason string
 		return err
 	}
 	a.Movement = ""
+	if a.Account != "" {
+		// What came up meanwhile is paid of it.
+		if _, err := tx.CollectOpen(ctx, a.Holder, a.Currency, openAtOnce, s.now()); err != nil {
+			return err
+		}
+	}
 	return s.backAgain(ctx, tx, a, -a.AmountCents)
 }
 

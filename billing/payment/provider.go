@@ -55,6 +55,9 @@ type Outcome struct {
 	Final  bool
 	// At is when it happened.
 	At time.Time
+	// Means is how money sent by the payer came, such as FPS, Payer the token by
+	// which it can be sent back; both empty for what we ordered.
+	Means, Payer string
 }
 
 // Notice is a provider's signed word that something happened.
@@ -65,10 +68,7 @@ type Notice struct {
 	// Bill says what for.
 	Reference string
 	Bill      string
-	// Means is how money sent by the payer came, such as FPS; Payer is the token
-	// by which it can be sent back.
-	Means, Payer string
-	Outcome      Outcome
+	Outcome   Outcome
 }
 
 // Provider is a payment provider. Its methods are safe for concurrent use. An
@@ -81,7 +81,8 @@ type Provider interface {
 	Charge(ctx context.Context, o Order) (Outcome, error)
 	Refund(ctx context.Context, o Order) (Outcome, error)
 	Payout(ctx context.Context, o Order) (Outcome, error)
-	// Query says what became of a reference. ErrAbsent where the provider knows
+	// Query says what became of a reference, or whether money came by a bill
+	// number. ErrAbsent where the provider knows
 	// none such at present: it may still be on its way, unless the order is no
 	// longer valid.
 	Query(ctx context.Context, reference string) (Outcome, error)

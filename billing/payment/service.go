@@ -59,6 +59,8 @@ const (
 	maxCalls = 3
 	// busyWait is how long a debit waits whose debts another attempt has.
 	busyWait = 5 * time.Minute
+	// heldWait is how long the debit of a trip waits that is held.
+	heldWait = time.Hour
 )
 
 // Service makes payments. Safe for concurrent use, also by several processes on
@@ -202,7 +204,10 @@ func (s *Service) take(ctx context.Context, tx Tx, a *Attempt) (asked, error) {
 	}
 	switch {
 	case a.State == Created && a.Kind == Await:
-		return nothing, s.fail(ctx, tx, a, Outcome{Reason: reasonExpired, Final: true}, ByExpiry)
+		// Its notice may have been lost: the provider is asked before it runs out.
+		a.Queries++
+		a.NextAt = now.Add(s.lease())
+		return whatBecame, tx.PutPaymentAttempt(ctx, a)
 	case a.State == Created && now.After(a.ValidUntil):
 		// Nobody was asked: that is known, not guessed.
 		return nothing, s.fail(ctx, tx, a, Outcome{Reason: reasonNeverSubmitted}, ByExpiry)
@@ -237,7 +242,11 @@ func (s *Service) ask(ctx context.Context, a *Attempt, ask asked) (o Outcome, ho
 	ctx, cancel := context.WithTimeout(ctx, s.Times.Call)
 	defer cancel()
 	if ask == whatBecame {
-		o, err = p.Query(ctx, a.ID)
+		reference := a.ID
+		if a.Kind == Await {
+			reference = a.Bill
+		}
+		o, err = p.Query(ctx, reference)
 		return o, ByQuery, err
 	}
 	order := Order{Reference: a.ID, Token: a.Token, AmountCents: a.AmountCents, Currency: a.Currency, ValidUntil: a.ValidUntil, Text: a.Purpose}
@@ -266,6 +275,8 @@ func (s *Service) learn(ctx context.Context, tx Tx, a *Attempt, o Outcome, how s
 	now := s.now()
 	if errors.Is(asking, ErrAbsent) {
 		switch {
+		case a.Kind == Await:
+			return nothing, s.fail(ctx, tx, a, Outcome{Reason: reasonExpired, Final: true}, ByExpiry)
 		case now.Before(a.ValidUntil) && a.Calls < maxCalls:
 			// The order did not arrive, or is on its way: under the same
 			// reference it has one effect either way.
@@ -330,7 +341,7 @@ func (s *Service) Receive(ctx context.Context, provider, signature string, body 
 }
 
 func checkNotice(n *Notice) error {
-	if n.ID == "" || len(n.ID) > maxName || len(n.Reference) > maxName || len(n.Bill) > maxName || len(n.Payer) > maxName {
+	if n.ID == "" || len(n.ID) > maxName || len(n.Reference) > maxName || len(n.Bill) > maxName || len(n.Outcome.Payer) > maxName || len(n.Outcome.Means) > maxName {
 		return invalid("the notice lacks its id, or a text is longer than %d bytes", maxName)
 	}
 	if n.Reference == "" && n.Outcome.ProviderRef == "" {
@@ -362,12 +373,5 @@ func (s *Service) notice(ctx context.Context, tx Tx, provider string, n *Notice)
 	if err != nil {
 		return err
 	}
-	if a.Kind == Await && !a.Final() || a.Kind == Await && a.State == Failed {
-		// Who paid is known only now; the money goes back there if it must.
-		a.Token = n.Payer
-		if n.Means != "" {
-			a.Means = n.Means
-		}
-	}
-	return s.applyFrom(ctx, tx, &a, n.Outcome, ByNotice, n.Payer)
+	return s.apply(ctx, tx, &a, n.Outcome, ByNotice)
 }

@@ -55,14 +55,15 @@ type Transfer struct {
 	Reason   string `json:"reason,omitempty"`
 	Final    bool   `json:"final,omitempty"`
 	At       string `json:"at,omitempty"`
+	// Bill, Means and Payer are of money that a payer sent.
+	Bill  string `json:"bill,omitempty"`
+	Means string `json:"means,omitempty"`
+	Payer string `json:"payer,omitempty"`
 }
 
 // Notice is the body of a notice.
 type Notice struct {
 	ID       string   `json:"id"`
-	Bill     string   `json:"bill,omitempty"`
-	Means    string   `json:"means,omitempty"`
-	Payer    string   `json:"payer,omitempty"`
 	Transfer Transfer `json:"transfer"`
 }
 
@@ -173,6 +174,10 @@ func (c *Client) do(ctx context.Context, method, path, key string, body []byte) 
 	}
 	request.Header.Set("Authorization", "Bearer "+c.Key)
 	if key != "" {
+		// Without this the transport repeats orders by itself when a connection
+		// breaks, because they have an Idempotency-Key: what we do not know of
+		// would be done in our name.
+		request.GetBody = nil
 		request.Header.Set("Content-Type", "application/json")
 		request.Header.Set("Idempotency-Key", `"`+key+`"`)
 	}
@@ -194,14 +199,14 @@ func read(answer []byte, reference string) (payment.Outcome, error) {
 	if err := json.Unmarshal(answer, &t); err != nil {
 		return payment.Outcome{}, fmt.Errorf("reading the payment provider's answer: %w", err)
 	}
-	if t.Reference != reference {
+	if t.Reference != reference && (t.Reference != "" || t.Bill != reference) {
 		return payment.Outcome{}, errors.New("reading the payment provider's answer: it is about another reference than was asked about")
 	}
 	return t.outcome()
 }
 
 func (t *Transfer) outcome() (o payment.Outcome, err error) {
-	o = payment.Outcome{Result: t.Status, ProviderRef: t.ID, Currency: t.Currency, Reason: t.Reason, Final: t.Final}
+	o = payment.Outcome{Result: t.Status, ProviderRef: t.ID, Currency: t.Currency, Reason: t.Reason, Final: t.Final, Means: t.Means, Payer: t.Payer}
 	switch t.Status {
 	case payment.ResultSucceeded, payment.ResultReversed:
 		if t.ID == "" || t.Currency == "" {
@@ -238,5 +243,5 @@ func (c *Client) Verify(signature string, body []byte, now time.Time) (payment.N
 	if err != nil {
 		return payment.Notice{}, fmt.Errorf("%w: %w", billing.ErrInvalid, err)
 	}
-	return payment.Notice{ID: n.ID, Reference: n.Transfer.Reference, Bill: n.Bill, Means: n.Means, Payer: n.Payer, Outcome: o}, nil
+	return payment.Notice{ID: n.ID, Reference: n.Transfer.Reference, Bill: n.Transfer.Bill, Outcome: o}, nil
 }
