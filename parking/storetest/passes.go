@@ -225,7 +225,10 @@ var passTests = []test{
 			Reservation: id(1), CarPark: "P", SettledAt: later(180), AmountCents: 4000, Currency: "HKD", Account: "acc", Receipt: []byte(`{"lines":[]}`), Problem: "none",
 		}
 		settle := func(f parking.NoShowFee) error {
-			return try(s, func(tx parking.Tx) error { return tx.SettleNoShow(ctx, f) })
+			return try(s, func(tx parking.Tx) error {
+				order := parking.LedgerOrder{ID: "no-show/" + f.Reservation + "/1", Kind: "charge", At: Now}
+				return errors.Join(tx.Order(ctx, order), tx.SettleNoShow(ctx, f))
+			})
 		}
 		if err := settle(fee); err != nil {
 			t.Fatal(err)
