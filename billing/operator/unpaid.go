@@ -30,9 +30,6 @@ type Unpaid struct {
 	Books  AccountBooks
 	Ladder *recovery.Ladder
 	Clock  clock.Clock
-	// Plate gives the compared form.
-	Plate func(string) string
-	Zone  *time.Location
 }
 
 // OpenAPI is the topic's part of the document.

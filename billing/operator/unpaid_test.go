@@ -27,7 +27,7 @@ func ladderOf(store *books.Store, clk *stopped) *recovery.Ladder {
 }
 
 func unpaidTopic(store *books.Store, clk *stopped) Topic {
-	return &Unpaid{Books: store, Ladder: ladderOf(store, clk), Clock: clk, Plate: strings.ToUpper, Zone: time.UTC}
+	return &Unpaid{Books: store, Ladder: ladderOf(store, clk), Clock: clk}
 }
 
 // climb runs the ladder at an instant.

@@ -15,7 +15,7 @@ func (s *system) billingTopics() []billingoperator.Topic {
 			Books: s.parts.books, Clock: s.env.Clock, Plate: rsu.NormalizePlate, Tag: rsu.NormalizeTag,
 			KnowsClass: s.parts.network.KnowsClass, Currency: s.parts.network.Currency(),
 		},
-		&billingoperator.Unpaid{Books: s.parts.books, Ladder: s.ladder(), Clock: s.env.Clock, Plate: rsu.NormalizePlate, Zone: s.parts.network.Zone()},
+		&billingoperator.Unpaid{Books: s.parts.books, Ladder: s.ladder(), Clock: s.env.Clock},
 	}
 }
 
