@@ -29,6 +29,8 @@ type running struct {
 	unitKey, operatorKey             string
 	email, password                  string
 	stop                             func() int
+	// said is what it wrote to the standard error: its log.
+	said *lockedBuffer
 }
 
 // lockedBuffer is written by the system and read by the test.
@@ -53,15 +55,21 @@ var greeting = regexp.MustCompile(`(?s)portal +http://(\S+).*operators +http://(
 
 func startSystem(t *testing.T, dir string, more ...string) *running {
 	t.Helper()
+	return startSystemAt(t, clock.System{}, dir, more...)
+}
+
+// startSystemAt starts a system by another clock.
+func startSystemAt(t *testing.T, clk clock.Clock, dir string, more ...string) *running {
+	t.Helper()
 	var said lockedBuffer
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan int, 1)
 	go func() {
-		done <- app.Main(ctx, app.Env{Stdin: strings.NewReader(""), Stdout: io.Discard, Stderr: &said, Clock: clock.System{}},
+		done <- app.Main(ctx, app.Env{Stdin: strings.NewReader(""), Stdout: io.Discard, Stderr: &said, Clock: clk},
 			append([]string{"run", "--data", dir, "--portal-addr", "127.0.0.1:0", "--operator-addr", "127.0.0.1:0",
 				"--gateway-addr", "127.0.0.1:0", "--admin-addr", "127.0.0.1:0", "--partitions", "2", "--log-level", "warn"}, more...))
 	}()
-	r := &running{t: t, dir: dir}
+	r := &running{t: t, dir: dir, said: &said}
 	var once sync.Once
 	status := -1
 	r.stop = func() int {

@@ -191,7 +191,7 @@ func Diagnose(c echo.Context, log *slog.Logger, err error) *Problem {
 			c.Response().Status = statusClientGone
 			return nil
 		}
-		log.Error("request failed", "request_id", p.RequestID, "method", c.Request().Method, "route", c.Path(),
+		log.Error("request failed", "request_id", p.RequestID, "method", methodOf(c), "route", c.Path(),
 			"status", p.Status, "error", err)
 	}
 	for name, values := range p.Header {

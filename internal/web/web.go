@@ -101,7 +101,7 @@ func logged(log *slog.Logger, clk clock.Clock) echo.MiddlewareFunc {
 			}
 			log.LogAttrs(c.Request().Context(), slog.LevelDebug, "request",
 				slog.String("request_id", RequestID(c)),
-				slog.String("method", c.Request().Method),
+				slog.String("method", methodOf(c)),
 				slog.String("route", c.Path()),
 				slog.Int("status", c.Response().Status),
 				slog.Int64("bytes", c.Response().Size),
@@ -184,4 +184,14 @@ func Deadline(d time.Duration) echo.MiddlewareFunc {
 			return err
 		}
 	}
+}
+
+// methodOf returns a request's method for the log. A client may send any word
+// as its method, a plate too.
+func methodOf(c echo.Context) string {
+	switch method := c.Request().Method; method {
+	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions:
+		return method
+	}
+	return "other"
 }
