@@ -1,6 +1,7 @@
 package app
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -16,26 +17,49 @@ import (
 func newTariffCommand(env Env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "tariff",
-		Short: "Rate passes, check and compare networks",
-		Long: `Rate passes, check and compare networks.
+		Short: "Rate passes, check and compare networks, change tolls",
+		Long: `Rate passes, check and compare networks, and change tolls: draft, dry-run, approve
+(by a second person), publish (docs/tariff-governance.md).
 
 A network is the name of an embedded one (` + strings.Join(tariff.Names(), ", ") + `) or the path of a folder
 of CSV files; docs/networks.md describes them.`,
 		Args: cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
-				return usagef("there is no command %q under tariff; there are rate, check and diff", args[0])
+				return usagef("there is no command %q under tariff; there are rate, check, diff, draft, dry-run, approve, publish and others, see --help", args[0])
 			}
-			return usagef("name what to do: rate, check or diff")
+			return usagef("name what to do: rate, check or diff, draft, dry-run, approve, publish or another, see --help")
 		},
 	}
 	cmd.AddCommand(newTariffRateCommand(env), newTariffCheckCommand(env), newTariffDiffCommand(env))
+	cmd.AddCommand(newTariffDraftCommand(env), newTariffShowCommand(env), newTariffDryRunCommand(env), newTariffApproveCommand(env),
+		newTariffPublishCommand(env), newTariffWithdrawCommand(env), newTariffDiscardCommand(env), newTariffStatementCommand(env),
+		newTariffSignCommand(env), newTariffKeyCommand(env), newTariffVerifyCommand(env))
 	return cmd
 }
 
 type rateFlags struct {
 	network, facility, class, at, csv string
 	json                              bool
+	// parts and trust say where published tolls are, published whether they are
+	// asked for.
+	parts     partsFlags
+	trust     string
+	published bool
+}
+
+// open returns the network that rates: published tolls, or files. The network
+// that is told of is that of the instant.
+func (f *rateFlags) open(ctx context.Context, env Env) (rating, func(at time.Time) *tariff.Network, error) {
+	if !f.published {
+		n, err := tariff.Open(f.network)
+		return n, func(time.Time) *tariff.Network { return n }, err
+	}
+	live, err := publishedNetwork(ctx, env, f.parts, f.network, f.trust)
+	if err != nil {
+		return nil, nil, err
+	}
+	return live, live.NetworkAt, nil
 }
 
 func newTariffRateCommand(env Env) *cobra.Command {
@@ -49,6 +73,9 @@ A facility may be named by its code, or by one of its toll points: CHT or CHT-N.
 Where the toll points of a facility differ in toll, only a toll point can be
 rated; the answer to the facility's code names them. The column facility of a
 file may hold either.
+
+With --data or --books the tolls are those that are published there, each pass by
+the network published for its time; without, those of the files of --network.
 
 The file has a header with the columns facility, class and at (further ones are
 passed over) and gives facility,class,at,amount,currency,rule in the same order,
@@ -73,10 +100,14 @@ status is then 1. Times are RFC 3339 with offset.`,
 			case changed("csv") && f.csv == "":
 				return usagef("--csv needs a file, or - for standard input")
 			}
-			if single {
-				return rateOne(env, f)
+			f.published = changed("data") || changed("books")
+			if f.published && !changed("network") {
+				f.network = "" // the one that is published there
 			}
-			n, err := tariff.Open(f.network)
+			if single {
+				return rateOne(cmd.Context(), env, f)
+			}
+			n, _, err := f.open(cmd.Context(), env)
 			if err != nil {
 				return err
 			}
@@ -94,22 +125,25 @@ status is then 1. Times are RFC 3339 with offset.`,
 	cmd.Flags().StringVar(&f.at, "at", "", "instant of the pass, RFC 3339 with offset")
 	cmd.Flags().StringVar(&f.csv, "csv", "", "file of passes, - for standard input")
 	cmd.Flags().BoolVar(&f.json, "json", false, "print one JSON object")
+	f.parts.addBooks(cmd.Flags())
+	cmd.Flags().StringVar(&f.trust, "tariff-trust", "", "file of the public keys that are believed; empty is "+tariffTrustFile+" in the data folder")
 	return cmd
 }
 
-func rateOne(env Env, f rateFlags) error {
+func rateOne(ctx context.Context, env Env, f rateFlags) error {
 	at, err := tariff.ParseInstant(f.at)
 	if err != nil {
 		return usagef("--at: %w", err)
 	}
-	n, err := tariff.Open(f.network)
+	rates, told, err := f.open(ctx, env)
 	if err != nil {
 		return err
 	}
-	toll, err := n.Rate(f.facility, f.class, at)
+	toll, err := rates.Rate(f.facility, f.class, at)
 	if err != nil {
 		return err
 	}
+	n := told(at)
 	local := at.In(n.Zone())
 	if f.json {
 		return printJSON(env.Stdout, struct {

@@ -28,7 +28,7 @@ func openInput(env Env, name string) (in io.Reader, done func(), err error) {
 
 // rateCSV rates every row of in, holding one row at a time. The error says
 // that a row could not be rated; the rows are all written nevertheless.
-func rateCSV(ctx context.Context, n *tariff.Network, in io.Reader, out, messages io.Writer) error {
+func rateCSV(ctx context.Context, n rating, in io.Reader, out, messages io.Writer) error {
 	rows := newCSVRows(in)
 	header, _, err := rows.next(0)
 	if errors.Is(err, io.EOF) {
@@ -106,7 +106,7 @@ func rateCSV(ctx context.Context, n *tariff.Network, in io.Reader, out, messages
 	return nil
 }
 
-func rateRow(n *tariff.Network, row []string) (tariff.Toll, error) {
+func rateRow(n rating, row []string) (tariff.Toll, error) {
 	for i, name := range [...]string{"facility", "class", "at"} {
 		if row[i] == "" {
 			return tariff.Toll{}, fmt.Errorf("the cell %s is empty", name)

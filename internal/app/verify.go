@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -13,6 +14,7 @@ import (
 	"freeflow/billing/books"
 	"freeflow/internal/database"
 	parkstore "freeflow/parking/store"
+	govstore "freeflow/tolling/governance/store"
 )
 
 func newVerifyCommand(env Env) *cobra.Command {
@@ -42,7 +44,11 @@ working system. Exit status 1 if anything is violated.`,
 			if err != nil {
 				return fmt.Errorf("verifying the car parks: %w", err)
 			}
-			return reportChecks(env, append(checks, parked...), asJSON)
+			tolls, err := verifyTariffs(cmd.Context(), f, "")
+			if err != nil {
+				return fmt.Errorf("verifying the tolls: %w", err)
+			}
+			return reportChecks(env, slices.Concat(checks, parked, tolls), asJSON)
 		},
 	}
 	f.addBooks(cmd.Flags())
@@ -138,7 +144,10 @@ func newMigrateCommand(env Env) *cobra.Command {
 			if err := parkstore.Migrate(cmd.Context(), f.booksURL()); err != nil {
 				return fmt.Errorf("migrating the car parks: %w", err)
 			}
-			fmt.Fprintln(env.Stderr, "The books and the car parks are up to date.")
+			if err := govstore.Migrate(cmd.Context(), f.booksURL()); err != nil {
+				return fmt.Errorf("migrating the tariffs: %w", err)
+			}
+			fmt.Fprintln(env.Stderr, "The books, the car parks and the tariffs are up to date.")
 			return nil
 		},
 	}

@@ -224,6 +224,11 @@ func check(base *Chain, files tariff.Files, effective time.Time) (bad []tariff.P
 	case !changes:
 		warnings = append(warnings, "no toll differs, of any class at any time (but for what the calendars do)")
 	}
+	for _, v := range standing.Versions() {
+		if !slices.ContainsFunc(network.Versions(), func(w tariff.Version) bool { return w.Name == v.Name }) {
+			warnings = append(warnings, fmt.Sprintf("version %s, which is published, is gone from the files; were they made from older ones?", v.Name))
+		}
+	}
 	if coming := base.Standing(); coming.Kind == Publication && effective.Before(coming.Effective) {
 		warnings = append(warnings, fmt.Sprintf("publication %d, in force from %s on, would never be: this one takes its place from %s on",
 			coming.Sequence, coming.Effective.Format(time.RFC3339), effective.Format(time.RFC3339)))

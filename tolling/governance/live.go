@@ -56,29 +56,30 @@ func (l *Live) Rate(place, class string, at time.Time) (tariff.Toll, error) {
 	return l.NetworkAt(at).Rate(place, class, at)
 }
 
-// Name, Title, Currency, Zone, GapMicros, TurnRoundMicros and EarliestMicros
-// are the same in all publications of a network, but for the title.
+// Name, Currency, Zone, GapMicros, TurnRoundMicros and EarliestMicros are the
+// same in all publications of a network (tariff.Succession), and are asked for
+// every read: they need no clock.
 
 // Name returns the network's name.
-func (l *Live) Name() string { return l.Network().Name() }
+func (l *Live) Name() string { return l.ahead().Name() }
 
 // Title returns one line that says what the network is.
 func (l *Live) Title() string { return l.Network().Title() }
 
 // Currency returns the ISO 4217 code.
-func (l *Live) Currency() string { return l.Network().Currency() }
+func (l *Live) Currency() string { return l.ahead().Currency() }
 
 // Zone returns the zone in which tolls are read.
-func (l *Live) Zone() *time.Location { return l.Network().Zone() }
+func (l *Live) Zone() *time.Location { return l.ahead().Zone() }
 
 // GapMicros returns how far apart two reads of one pass may be, microseconds.
-func (l *Live) GapMicros() int64 { return l.Network().GapMicros() }
+func (l *Live) GapMicros() int64 { return l.ahead().GapMicros() }
 
 // TurnRoundMicros returns the least time to a pass in the opposite direction.
-func (l *Live) TurnRoundMicros() int64 { return l.Network().TurnRoundMicros() }
+func (l *Live) TurnRoundMicros() int64 { return l.ahead().TurnRoundMicros() }
 
 // EarliestMicros returns the first read time that is taken.
-func (l *Live) EarliestMicros() int64 { return l.Network().EarliestMicros() }
+func (l *Live) EarliestMicros() int64 { return l.ahead().EarliestMicros() }
 
 // Classes returns the vehicle classes.
 func (l *Live) Classes() []string { return l.Network().Classes() }
