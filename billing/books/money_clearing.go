@@ -166,14 +166,14 @@ func (c *clearing) loadCollections(ctx context.Context) error {
 // payable reports whether something can be collected for the receivable now.
 func (r *receivableRow) payable() bool { return r.RestCents() > 0 && r.Hold == "" }
 
-// pay pays the whole rest out of the wallet, or marks the receivable short and
-// returns nil. There must be a rest.
-func (c *clearing) pay(r *receivableRow, w *walletRow) *collectionRow {
+// pay pays the whole rest out of the wallet, or marks the receivable short.
+// There must be a rest.
+func (c *clearing) pay(r *receivableRow, w *walletRow) {
 	rest := r.RestCents()
 	if w == nil || w.Currency != r.Currency || w.BalanceCents < rest {
 		r.changed = r.changed || !r.Short
 		r.Short = true
-		return nil
+		return
 	}
 	w.BalanceCents -= rest
 	w.collections++
@@ -192,7 +192,6 @@ func (c *clearing) pay(r *receivableRow, w *walletRow) *collectionRow {
 	c.made = append(c.made, one)
 	c.tx.transact(c.at, eventMoney{Kind: kindCollection, Holder: w.Holder, Receivable: r.ID}, r.ID, 2*one.number-1, "",
 		debt{billing.WalletPrefix + w.Holder, one.debtor, rest, r.Currency})
-	return one
 }
 
 // undo gives a standing collection of the receivable back to its wallet.
@@ -282,10 +281,7 @@ func (c *clearing) saveReceivables(ctx context.Context) error {
 	// Neighbours in the index one after the other.
 	slices.SortFunc(fresh, func(a, b *receivableRow) int { return strings.Compare(a.ID, b.ID) })
 	i := 0
-	names := strings.Split(strings.ReplaceAll(strings.ReplaceAll(strings.ReplaceAll(receivableColumns, "r.", ""), "\n", ""), "\t", " "), ",")
-	for j := range names {
-		names[j] = strings.TrimSpace(names[j])
-	}
+	names := receivableNames()
 	err := c.tx.db.Bulk(ctx, "receivable", names, func() ([]any, bool) {
 		if i == len(fresh) {
 			return nil, false
@@ -302,6 +298,15 @@ func (c *clearing) saveReceivables(ctx context.Context) error {
 			amount_cents = excluded.amount_cents, paid_cents = excluded.paid_cents, currency = excluded.currency, occurred_micros = excluded.occurred_micros,
 			posted_at = excluded.posted_at, posting = excluded.posting, revision = excluded.revision, hold = excluded.hold, short = excluded.short,
 			collections = excluded.collections`)
+}
+
+// receivableNames are the columns of receivableColumns.
+func receivableNames() []string {
+	names := strings.Split(receivableColumns, ",")
+	for i, name := range names {
+		names[i] = strings.TrimPrefix(strings.TrimSpace(name), "r.")
+	}
+	return names
 }
 
 func (r *receivableRow) args() []any {

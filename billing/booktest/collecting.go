@@ -84,8 +84,9 @@ func receipt(id, holder string, cents int64) billing.Movement {
 	return billing.Movement{ID: id, Kind: billing.Receipt, Holder: holder, Means: "card", AmountCents: cents, Currency: "HKD", At: postedAt.Add(-time.Minute)}
 }
 
-func payout(id, holder string, cents int64) billing.Movement {
-	m := receipt(id, holder, cents)
+// payout is money paid out of acc-1's wallet.
+func payout(id string, cents int64) billing.Movement {
+	m := receipt(id, "acc-1", cents)
 	m.Kind, m.Means = billing.Payout, "fps"
 	return m
 }
@@ -179,10 +180,11 @@ func (b *purse) paid(t reporter, want map[string][2]int64) {
 	}
 }
 
-// passOf is the receivable of a pass, and chargeOf of a charge.
+// passOf is the receivable of a pass, stayReceivable that of the charge "stay".
 func passOf(n int) string         { return billing.ReceivablePass + id(n) }
-func chargeOf(id string) string   { return billing.ReceivableCharge + id }
 func vehicleOf(tag string) string { return billing.HolderTag + tag }
+
+const stayReceivable = billing.ReceivableCharge + "stay"
 
 // toll is a new pass charged to an account, of a vehicle of its own.
 func toll(n int, account string, cents int64) billing.Pass {
@@ -204,7 +206,7 @@ var walletTests = []moneyTest{
 		})
 		b.holds(t, map[string]int64{"acc-1": 5000, "acc-2": 0})
 		owe(t, b, map[string]int64{"wallet:acc-1": -5000, "cash:card": 5000})
-		for _, other := range []billing.Movement{receipt("m1", "acc-1", 5001), receipt("m1", "acc-2", 5000), payout("m1", "acc-1", 5000)} {
+		for _, other := range []billing.Movement{receipt("m1", "acc-1", 5001), receipt("m1", "acc-2", 5000), payout("m1", 5000)} {
 			b.fails(t, billing.ErrConflict, func(tx billing.Money) error {
 				_, err := tx.Move(context.Background(), other, postedAt)
 				return err
@@ -218,10 +220,10 @@ var walletTests = []moneyTest{
 				return err
 			}
 		}
-		b.fails(t, billing.ErrConflict, move(payout("p0", "acc-1", 1)))
+		b.fails(t, billing.ErrConflict, move(payout("p0", 1)))
 		b.move(t, receipt("m1", "acc-1", 5000))
-		b.fails(t, billing.ErrConflict, move(payout("p1", "acc-1", 5001)))
-		b.move(t, payout("p1", "acc-1", 5000))
+		b.fails(t, billing.ErrConflict, move(payout("p1", 5001)))
+		b.move(t, payout("p1", 5000))
 		b.holds(t, map[string]int64{"acc-1": 0})
 		owe(t, b, map[string]int64{"wallet:acc-1": 0, "cash:card": 5000, "cash:fps": -5000})
 		b.fails(t, billing.ErrConflict, func(tx billing.Money) error {

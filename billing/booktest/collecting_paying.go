@@ -35,9 +35,9 @@ func (b *purse) put(t reporter, holder string, manual bool) {
 	b.do(t, func(tx billing.Money) error { return tx.PutWallet(context.Background(), holder, "HKD", manual) })
 }
 
-// tagged is a new pass of a class tag's own vehicle.
-func tagged(n int, account, tag string, cents int64) billing.Pass {
-	p := toll(n, account, cents)
+// tagged is a new pass of a class tag's own vehicle, charged to acc-1.
+func tagged(n int, tag string, cents int64) billing.Pass {
+	p := toll(n, "acc-1", cents)
 	p.Vehicle = vehicleOf(tag)
 	return p
 }
@@ -89,9 +89,9 @@ var collectingTests = []moneyTest{
 	{"a class tag pays for its own vehicle alone, wholly or nothing", func(t *testing.T, b *purse) {
 		b.move(t, receipt("m", "acc-1", 10000))
 		b.move(t, receipt("tag", vehicleOf("C0"), 2000))
-		b.log.post(t, tagged(1, "acc-1", "C0", 1500))
-		b.log.post(t, tagged(2, "acc-1", "C0", 800), tagged(3, "acc-1", "C0", 400))
-		b.log.post(t, toll(4, "acc-1", 700), tagged(5, "acc-1", "FF", 600))
+		b.log.post(t, tagged(1, "C0", 1500))
+		b.log.post(t, tagged(2, "C0", 800), tagged(3, "C0", 400))
+		b.log.post(t, toll(4, "acc-1", 700), tagged(5, "FF", 600))
 		b.follow(t)
 		b.paid(t, map[string][2]int64{passOf(1): {1500, 1500}, passOf(2): {800, 0}, passOf(3): {400, 400}, passOf(4): {700, 700}, passOf(5): {600, 600}})
 		b.holds(t, map[string]int64{"acc-1": 8700, vehicleOf("C0"): 100})

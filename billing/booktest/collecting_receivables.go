@@ -41,7 +41,7 @@ var receivableTests = []moneyTest{
 				OccurredMicros: base + 100*second, PostedAt: postedAt, Revision: 1},
 			{ID: passOf(2), Kind: billing.ReceivableToll, Creditor: "CHT", Vehicle: "V2", AmountCents: 900, Currency: "HKD",
 				OccurredMicros: base + 200*second, PostedAt: postedAt, Revision: 1},
-			{ID: chargeOf("stay"), Kind: charge.Kind, Creditor: charge.Creditor, Vehicle: "V1", AmountCents: charge.AmountCents, Currency: "HKD",
+			{ID: stayReceivable, Kind: charge.Kind, Creditor: charge.Creditor, Vehicle: "V1", AmountCents: charge.AmountCents, Currency: "HKD",
 				OccurredMicros: charge.OccurredMicros, PostedAt: postedAt.Add(time.Hour), Revision: 1},
 		}
 		for _, w := range want {
@@ -76,16 +76,16 @@ var receivableTests = []moneyTest{
 			f    billing.ReceivableFilter
 			want []string
 		}{
-			{"all", billing.ReceivableFilter{}, []string{chargeOf("stay"), passOf(1), passOf(2), passOf(3), passOf(4)}},
-			{"an account's", billing.ReceivableFilter{Account: "acc-1"}, []string{chargeOf("stay"), passOf(1), passOf(4)}},
-			{"a vehicle's", billing.ReceivableFilter{Vehicle: "V1"}, []string{chargeOf("stay"), passOf(1)}},
-			{"a creditor's", billing.ReceivableFilter{Creditor: charge.Creditor}, []string{chargeOf("stay")}},
+			{"all", billing.ReceivableFilter{}, []string{stayReceivable, passOf(1), passOf(2), passOf(3), passOf(4)}},
+			{"an account's", billing.ReceivableFilter{Account: "acc-1"}, []string{stayReceivable, passOf(1), passOf(4)}},
+			{"a vehicle's", billing.ReceivableFilter{Vehicle: "V1"}, []string{stayReceivable, passOf(1)}},
+			{"a creditor's", billing.ReceivableFilter{Creditor: charge.Creditor}, []string{stayReceivable}},
 			{"tolls", billing.ReceivableFilter{Kind: billing.ReceivableToll}, []string{passOf(1), passOf(2), passOf(3), passOf(4)}},
 			{"nobody's", billing.ReceivableFilter{Nobodys: true, Open: true}, []string{passOf(3)}},
-			{"open", billing.ReceivableFilter{Open: true}, []string{chargeOf("stay"), passOf(2), passOf(3), passOf(4)}},
+			{"open", billing.ReceivableFilter{Open: true}, []string{stayReceivable, passOf(2), passOf(3), passOf(4)}},
 			{"from", billing.ReceivableFilter{FromMicros: base + 300*second}, []string{passOf(3), passOf(4)}},
-			{"to", billing.ReceivableFilter{ToMicros: base + 200*second}, []string{chargeOf("stay"), passOf(1)}},
-			{"posted later", billing.ReceivableFilter{PostedFrom: postedAt.Add(time.Hour)}, []string{chargeOf("stay")}},
+			{"to", billing.ReceivableFilter{ToMicros: base + 200*second}, []string{stayReceivable, passOf(1)}},
+			{"posted later", billing.ReceivableFilter{PostedFrom: postedAt.Add(time.Hour)}, []string{stayReceivable}},
 			{"posted before", billing.ReceivableFilter{PostedTo: postedAt.Add(time.Hour)}, []string{passOf(1), passOf(2), passOf(3), passOf(4)}},
 			{"open tolls of a vehicle", billing.ReceivableFilter{Vehicle: "V4", Kind: billing.ReceivableToll, Open: true}, []string{passOf(4)}},
 		} {
@@ -116,7 +116,7 @@ var receivableTests = []moneyTest{
 		b.follow(t)
 		b.move(t, receipt("once", "once:1", 2000))
 		b.do(t, func(tx billing.Money) error {
-			list, err := tx.Collect(ctx, "once:1", []string{chargeOf("stay")}, postedAt)
+			list, err := tx.Collect(ctx, "once:1", []string{stayReceivable}, postedAt)
 			if len(list) != 1 || list[0].AmountCents != 2000 || list[0].Holder != "once:1" {
 				t.Errorf("collected %+v", list)
 			}
@@ -130,14 +130,14 @@ var receivableTests = []moneyTest{
 		b.holds(t, map[string]int64{"once:1": 0})
 		b.follow(t)
 		b.holds(t, map[string]int64{"once:1": 2000})
-		b.paid(t, map[string][2]int64{chargeOf("stay"): {0, 0}})
+		b.paid(t, map[string][2]int64{stayReceivable: {0, 0}})
 		// The machine gives its money back: who had paid before pays again.
 		if _, err := b.RefundPayment(ctx, "p1", postedAt); err != nil {
 			t.Fatal(err)
 		}
 		b.follow(t)
 		b.holds(t, map[string]int64{"once:1": 0})
-		b.paid(t, map[string][2]int64{chargeOf("stay"): {2000, 2000}})
+		b.paid(t, map[string][2]int64{stayReceivable: {2000, 2000}})
 	}},
 	{"a merged pass owes nothing any more", func(t *testing.T, b *purse) {
 		b.move(t, receipt("m", "acc-1", 2000))
