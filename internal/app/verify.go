@@ -25,8 +25,9 @@ func newVerifyCommand(env Env) *cobra.Command {
 		Short: "Prove the books' invariants by recomputing everything from the rows",
 		Long: `Prove the books' invariants by recomputing everything from the rows: that every
 transaction and the whole ledger sum to zero, that balances are the sums of
-their entries, that each pass owes what its live transaction says, that passes
-do not overlap, that no bay ever held two cars, and more. It only reads, in one snapshot, and may run beside a
+their entries, that each pass owes what its live transaction says, that wallets
+are never overdrawn and what they paid is what was owed, that passes do not
+overlap, that no bay ever held two cars, and more. It only reads, in one snapshot, and may run beside a
 working system. Exit status 1 if anything is violated.`,
 		Example: "  freeflow verify --data ./data\n  freeflow verify --books postgres://freeflow@db/freeflow --json",
 		Args:    noArgs,
