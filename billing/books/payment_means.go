@@ -135,9 +135,9 @@ func (t *Tx) NoteNotice(ctx context.Context, provider, id, attempt string, at ti
 
 // TellPayment keeps an event. See payment.Tx.
 func (t *Tx) TellPayment(ctx context.Context, e payment.Event) error {
-	_, err := t.db.Exec(ctx, `INSERT INTO payment_event (id, kind, account, about, amount_cents, currency, count, text, at_micros, told_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 0) ON CONFLICT DO NOTHING`,
-		e.ID, e.Kind, e.Account, e.About, e.AmountCents, e.Currency, e.Count, e.Text, e.At.UnixMicro())
+	_, err := t.db.Exec(ctx, `INSERT INTO payment_event (id, kind, account, about, amount_cents, currency, count, text, at_micros, day, told_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 0) ON CONFLICT DO NOTHING`,
+		e.ID, e.Kind, e.Account, e.About, e.AmountCents, e.Currency, e.Count, e.Text, e.At.UnixMicro(), e.Day)
 	if err != nil {
 		return fmt.Errorf("keeping payment event %s: %w", e.ID, err)
 	}
@@ -155,10 +155,10 @@ func (t *Tx) UntoldPayments(ctx context.Context, limit int) ([]payment.Event, er
 }
 
 func (t *Tx) eventsBy(ctx context.Context, rest string, args ...any) (list []payment.Event, err error) {
-	err = database.Each(ctx, t.db, `SELECT id, kind, account, about, amount_cents, currency, count, text, at_micros FROM payment_event `+rest, args, func(r database.Rows) error {
+	err = database.Each(ctx, t.db, `SELECT id, kind, account, about, amount_cents, currency, count, text, at_micros, day FROM payment_event `+rest, args, func(r database.Rows) error {
 		var e payment.Event
 		var at int64
-		err := r.Scan(&e.ID, &e.Kind, &e.Account, &e.About, &e.AmountCents, &e.Currency, &e.Count, &e.Text, &at)
+		err := r.Scan(&e.ID, &e.Kind, &e.Account, &e.About, &e.AmountCents, &e.Currency, &e.Count, &e.Text, &at, &e.Day)
 		e.At = time.UnixMicro(at).UTC()
 		list = append(list, e)
 		return err

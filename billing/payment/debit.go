@@ -329,20 +329,35 @@ func (s *Service) beginDebit(ctx context.Context, tx Tx, id string) (attempt str
 		Kind: Charge, Purpose: d.Purpose, Provider: m.Provider, Debit: d.ID, Account: d.Account, Holder: d.Account, Means: m.Kind, Token: m.Token,
 		AmountCents: d.AmountCents, Currency: d.Currency,
 	})
-	debts := []string{ForTopUp + ":" + d.Account}
-	if d.Purpose != ForTopUp {
+	// What is owed is looked at under the claim: who paid it a moment ago has let
+	// go, and is seen.
+	debts, _ := debtsOf(d.Items)
+	if d.Purpose == ForTopUp {
+		debts = []string{topUpDebt(d.Account)}
+	}
+	if err := tx.ClaimDebts(ctx, a.ID, debts); err != nil {
+		return "", err
+	}
+	if d.Purpose == ForTopUp {
+		w, err := tx.Wallet(ctx, d.Account, d.Currency)
+		if err != nil {
+			return "", err
+		}
+		if w.BalanceCents >= m.ThresholdCents {
+			d.State, d.NextAt = DebitOver, time.Time{}
+			return "", s.giveUpClaim(ctx, tx, &a, &d)
+		}
+	} else {
 		held := false
 		if a.Items, held, err = s.stillOwed(ctx, tx, &d); err != nil {
 			return "", err
 		}
-		debts, a.AmountCents = debtsOf(a.Items)
-		if len(debts) == 0 {
+		if _, a.AmountCents = debtsOf(a.Items); len(a.Items) == 0 {
 			d.State, d.NextAt = DebitPaid, time.Time{}
 			if held {
 				d.State, d.NextAt = DebitOpen, s.now().Add(heldWait)
 			}
-			_, err := tx.PutPaymentDebit(ctx, &d)
-			return "", err
+			return "", s.giveUpClaim(ctx, tx, &a, &d)
 		}
 	}
 	if err := checkAmount("a debit", a.AmountCents); err != nil {
@@ -353,9 +368,6 @@ func (s *Service) beginDebit(ctx context.Context, tx Tx, id string) (attempt str
 	if _, err := tx.PutPaymentDebit(ctx, &d); err != nil {
 		return "", err
 	}
-	if err := tx.ClaimDebts(ctx, a.ID, debts); err != nil {
-		return "", err
-	}
 	if err := tx.PutPaymentAttempt(ctx, &a); err != nil {
 		return "", err
 	}
@@ -363,9 +375,22 @@ func (s *Service) beginDebit(ctx context.Context, tx Tx, id string) (attempt str
 		return a.ID, nil
 	}
 	return a.ID, s.tell(ctx, tx, Event{
-		Kind: EventProcessing, About: a.ID, Account: a.Account, AmountCents: a.AmountCents, Currency: a.Currency, Count: int64(len(a.Items)), Text: d.Day,
+		Kind: EventProcessing, About: a.ID, Account: a.Account, AmountCents: a.AmountCents, Currency: a.Currency, Count: int64(len(a.Items)), Day: d.Day,
 	})
 }
+
+// giveUpClaim keeps a debit that needs no try now, and lets go of what was
+// claimed for one.
+func (s *Service) giveUpClaim(ctx context.Context, tx Tx, a *Attempt, d *Debit) error {
+	if err := tx.ReleaseDebts(ctx, a.ID); err != nil {
+		return err
+	}
+	_, err := tx.PutPaymentDebit(ctx, d)
+	return err
+}
+
+// topUpDebt is what top-ups of an account claim.
+func topUpDebt(account string) string { return ForTopUp + ":" + account }
 
 // stillOwed are those of a debit's items that its account still owes as they
 // were taken up. What is held meanwhile is left to a later day's debit, or, of a

@@ -11,6 +11,7 @@ import (
 	"freeflow/billing"
 	"freeflow/billing/bankemu"
 	"freeflow/billing/books"
+	"freeflow/billing/notice"
 	"freeflow/billing/payment"
 )
 
@@ -389,4 +390,32 @@ func TestDailyDebitsAddUp(t *testing.T) {
 		}
 		w.audit()
 	})
+}
+
+// TestOwnersAreTold: a daily debit has its two notices, in the transactions of
+// what they tell.
+func TestOwnersAreTold(t *testing.T) {
+	w := newWorld(t, "")
+	w.pays("A1", payment.Daily, payment.Card, 1000_00)
+	w.must(w.work())
+	w.toll("A1", 8_00)
+	w.toll("A1", 12_00)
+	w.atHongKong(25, 1, 0)
+	w.must(w.work())
+	told := map[string]notice.Notice{}
+	w.must(w.do(func(tx payment.Tx) error {
+		list, err := tx.NoticesOf(w.ctx, "A1", "", time.Time{}, 10)
+		for _, n := range list {
+			told[n.Kind] = n
+		}
+		return err
+	}))
+	for _, kind := range []string{notice.Processing, notice.Debited} {
+		if n := told[kind]; n.AmountCents != 20_00 || n.Facts["trips"] != "2" || n.Facts["day"] != "2026-11-24" {
+			t.Errorf("%s: %+v", kind, n)
+		}
+	}
+	if text := notice.Write(told[notice.Debited], "en"); !strings.Contains(text.Body, "HK$20.00 for 2 charges of 2026-11-24 was paid") {
+		t.Errorf("%q", text.Body)
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"freeflow/billing"
@@ -128,7 +129,7 @@ func (s *Service) succeed(ctx context.Context, tx Tx, a *Attempt, o Outcome, how
 		kind = EventTopUp
 	}
 	err := s.tell(ctx, tx, Event{
-		Kind: kind, About: a.ID, Account: a.Account, AmountCents: a.MovedCents, Currency: a.Currency, Count: int64(len(a.Items)),
+		Kind: kind, About: a.ID, Account: a.Account, AmountCents: a.MovedCents, Currency: a.Currency, Count: int64(len(a.Items)), Day: dayOf(a),
 	})
 	if err != nil {
 		return err
@@ -236,8 +237,16 @@ func (s *Service) tryLater(ctx context.Context, tx Tx, a *Attempt, final bool) e
 		return err
 	}
 	return s.tell(ctx, tx, Event{
-		Kind: kind, About: a.ID, Account: a.Account, AmountCents: a.AmountCents, Currency: a.Currency, Count: int64(len(a.Items)), Text: a.Reason,
+		Kind: kind, About: a.ID, Account: a.Account, AmountCents: a.AmountCents, Currency: a.Currency, Count: int64(len(a.Items)), Text: a.Reason, Day: dayOf(a),
 	})
+}
+
+// dayOf is the day of a daily debit, which its id names; else empty.
+func dayOf(a *Attempt) string {
+	if rest, ok := strings.CutPrefix(a.Debit, ForDaily+":"); ok && len(rest) >= len(dayForm) {
+		return rest[:len(dayForm)]
+	}
+	return ""
 }
 
 // takeBack keeps that the payer's bank has taken the money back.
@@ -400,7 +409,9 @@ func (s *Service) wentOut(ctx context.Context, tx Tx, a *Attempt, o Outcome, how
 			return err
 		}
 	}
-	return s.tell(ctx, tx, Event{Kind: EventRefunded, About: a.ID, Account: a.Account, AmountCents: a.MovedCents, Currency: a.Currency})
+	return s.tell(ctx, tx, Event{
+		Kind: EventRefunded, About: a.ID, Account: a.Account, AmountCents: a.MovedCents, Currency: a.Currency, Text: a.Purpose,
+	})
 }
 
 // cameBack puts the money of a refund that failed into its wallet again.

@@ -61,7 +61,7 @@ func (s *Service) TopUp(ctx context.Context, tx Tx, r TopUpRequest) (Attempt, er
 	}
 	a.Purpose, a.AmountCents = ForTopUp, r.AmountCents
 	a = s.newAttempt(r.ID, a)
-	return a, s.begin(ctx, tx, &a, []string{ForTopUp + ":" + r.Account})
+	return a, s.begin(ctx, tx, &a, []string{topUpDebt(r.Account)})
 }
 
 // PayRequest asks to pay receivables of an account now.
@@ -162,6 +162,17 @@ func (s *Service) begin(ctx context.Context, tx Tx, a *Attempt, debts []string) 
 	}
 	if err := tx.ClaimDebts(ctx, a.ID, debts); err != nil {
 		return err
+	}
+	// Somebody may have paid and let go between our look and our claim: what
+	// counts is what is owed under the claim.
+	for _, one := range a.Items {
+		r, err := tx.Receivable(ctx, one.Receivable)
+		if err != nil {
+			return err
+		}
+		if r.RestCents() != one.AmountCents || r.Posting != one.Posting || r.Hold != "" {
+			return conflict("what is owed changed at this moment; look again")
+		}
 	}
 	return tx.PutPaymentAttempt(ctx, a)
 }

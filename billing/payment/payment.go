@@ -251,6 +251,8 @@ type Event struct {
 	Account string
 	// About is the attempt, debit or notice of the provider.
 	About string
+	// Day is the day of the zone that it is about, as 2026-11-24; may be empty.
+	Day string
 	// AmountCents and Currency say how much, Count how many trips, Text a word
 	// more such as the provider's reason.
 	AmountCents int64

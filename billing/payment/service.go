@@ -208,14 +208,11 @@ func (s *Service) take(ctx context.Context, tx Tx, a *Attempt) (asked, error) {
 		a.Queries++
 		a.NextAt = now.Add(s.lease())
 		return whatBecame, tx.PutPaymentAttempt(ctx, a)
-	case a.State == Created && now.After(a.ValidUntil):
+	case a.State == Created && now.After(a.ValidUntil) && a.Kind == Charge:
 		// Nobody was asked: that is known, not guessed.
 		return nothing, s.fail(ctx, tx, a, Outcome{Reason: reasonNeverSubmitted}, ByExpiry)
 	case a.State == Created:
-		a.State = Submitted
-		a.Calls++
-		a.NextAt = now.Add(s.lease())
-		return toDoIt, tx.PutPaymentAttempt(ctx, a)
+		return toDoIt, s.submit(ctx, tx, a)
 	case a.State == Submitted, a.State == Unknown:
 		a.State = Unknown
 		a.Queries++
@@ -231,6 +228,18 @@ func (s *Service) take(ctx context.Context, tx Tx, a *Attempt) (asked, error) {
 	}
 	a.NextAt = time.Time{}
 	return nothing, tx.PutPaymentAttempt(ctx, a)
+}
+
+// submit moves an attempt to the state in which its order is given. Money on its
+// way out waits for a provider that was long not there; a payer does not.
+func (s *Service) submit(ctx context.Context, tx Tx, a *Attempt) error {
+	now := s.now()
+	if now.After(a.ValidUntil) {
+		a.ValidUntil = now.Add(s.Times.GoodFor)
+	}
+	a.State, a.NextAt = Submitted, now.Add(s.lease())
+	a.Calls++
+	return tx.PutPaymentAttempt(ctx, a)
 }
 
 // ask asks the provider, within the time of one call.
@@ -274,16 +283,15 @@ func (s *Service) learn(ctx context.Context, tx Tx, a *Attempt, o Outcome, how s
 	}
 	now := s.now()
 	if errors.Is(asking, ErrAbsent) {
+		never := now.After(a.ValidUntil.Add(s.Times.Margin))
 		switch {
 		case a.Kind == Await:
 			return nothing, s.fail(ctx, tx, a, Outcome{Reason: reasonExpired, Final: true}, ByExpiry)
-		case now.Before(a.ValidUntil) && a.Calls < maxCalls:
+		case a.Calls < maxCalls && (now.Before(a.ValidUntil) || never && a.Kind != Charge):
 			// The order did not arrive, or is on its way: under the same
 			// reference it has one effect either way.
-			a.State, a.NextAt = Submitted, now.Add(s.lease())
-			a.Calls++
-			return toDoIt, tx.PutPaymentAttempt(ctx, a)
-		case now.After(a.ValidUntil.Add(s.Times.Margin)):
+			return toDoIt, s.submit(ctx, tx, a)
+		case never:
 			return nothing, s.fail(ctx, tx, a, Outcome{Reason: reasonNeverArrived}, ByQuery)
 		}
 	} else {
@@ -300,15 +308,6 @@ func (s *Service) leaveUnknown(ctx context.Context, tx Tx, a *Attempt) error {
 	}
 	a.State, a.NextAt = Unknown, s.now().Add(min(wait, maxWait))
 	return tx.PutPaymentAttempt(ctx, a)
-}
-
-// tell keeps an event under its kind and what it is about.
-func (s *Service) tell(ctx context.Context, tx Tx, e Event) error {
-	if e.ID == "" {
-		e.ID = e.Kind + ":" + e.About
-	}
-	e.At = s.now()
-	return tx.TellPayment(ctx, e)
 }
 
 // Receive takes a notice of the provider of that name, as it came with its

@@ -161,8 +161,14 @@ func (s *Service) PayOutRest(ctx context.Context, tx Tx, r CloseRequest) ([]Atte
 		return fail(err)
 	}
 	w, err := tx.Wallet(ctx, r.Account, r.Currency)
-	if err != nil || w.BalanceCents == 0 {
-		return nil, err
+	if err != nil {
+		return fail(err)
+	}
+	if w.BalanceCents == 0 {
+		if err := s.endMeans(ctx, tx, r); err != nil {
+			return fail(err)
+		}
+		return nil, nil
 	}
 	sources, err := tx.RefundableOf(ctx, r.Account, r.Currency, mostItems)
 	if err != nil {
@@ -196,9 +202,26 @@ func (s *Service) PayOutRest(ctx context.Context, tx Tx, r CloseRequest) ([]Atte
 		}
 		out = append(out, a)
 	}
+	if err := s.endMeans(ctx, tx, r); err != nil {
+		return fail(err)
+	}
 	record := r.record("account.paid-out", &Attempt{Account: r.Account}, s.now())
 	record.AmountCents = w.BalanceCents
 	return out, tx.RecordPayment(ctx, record)
+}
+
+// endMeans ends all debits and top-ups by itself: a wallet that was paid out
+// would be topped up again.
+func (s *Service) endMeans(ctx context.Context, tx Tx, r CloseRequest) error {
+	m, err := tx.MeansAt(ctx, r.Account, s.now())
+	if errors.Is(err, billing.ErrNotFound) || err == nil && m.Token == "" && m.ThresholdCents == 0 {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	_, err = tx.AddMeans(ctx, Means{Account: r.Account, Mode: Prepaid, Currency: m.Currency, From: s.now(), At: s.now(), By: r.By})
+	return err
 }
 
 // payOut sends money of a wallet to a token.

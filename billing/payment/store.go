@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"freeflow/billing"
+	"freeflow/billing/notice"
 )
 
 // Record is what a person of the operator did, for the audit trail.
@@ -25,6 +26,7 @@ type Record struct {
 // somebody else changed it since it was read.
 type Tx interface {
 	billing.Money
+	notice.Tx
 
 	// PutPaymentAttempt keeps an attempt: with Version 0 a new one with its
 	// items, else the state of one whose Version is still that. It sets Version.

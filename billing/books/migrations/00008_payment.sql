@@ -143,6 +143,7 @@ CREATE TABLE payment_event (
     account      bytetext NOT NULL,
     about        bytetext NOT NULL,
     currency     bytetext NOT NULL,
+    day          bytetext NOT NULL,
     text         text     NOT NULL
 );
 CREATE INDEX payment_event_untold ON payment_event (at_micros, id) WHERE told_at = 0;
