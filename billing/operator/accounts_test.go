@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"io"
 	"log/slog"
-	"net/http"
 	"net/http/httptest"
 	"path/filepath"
 	"strings"
@@ -51,7 +50,7 @@ func newServer(t *testing.T, topic func(*books.Store, *stopped) Topic) *server {
 }
 
 // ask sends a request and decodes the answer.
-func (s *server) ask(t *testing.T, method, path, key, body string) (int, map[string]any, http.Header) {
+func (s *server) ask(t *testing.T, method, path, key, body string) (int, map[string]any) {
 	t.Helper()
 	r := httptest.NewRequest(method, path, strings.NewReader(body))
 	r.Header.Set("Authorization", "Bearer "+testKey)
@@ -71,13 +70,13 @@ func (s *server) ask(t *testing.T, method, path, key, body string) (int, map[str
 	if err != nil {
 		t.Fatalf("%s %s answered %d %s: %v", method, path, w.Code, text, err)
 	}
-	return w.Code, answer, w.Header()
+	return w.Code, answer
 }
 
 // must is ask for what has to succeed with a status.
 func (s *server) must(t *testing.T, status int, method, path, key, body string) map[string]any {
 	t.Helper()
-	code, answer, _ := s.ask(t, method, path, key, body)
+	code, answer := s.ask(t, method, path, key, body)
 	if code != status {
 		t.Fatalf("%s %s answered %d, want %d: %v", method, path, code, status, answer)
 	}
@@ -117,11 +116,11 @@ func TestAccountsJourney(t *testing.T) {
 	if again := s.must(t, 201, "POST", "/v1/accounts", "k1", opening); again["id"] != id {
 		t.Errorf("the repetition opened %v", again["id"])
 	}
-	if code, answer, _ := s.ask(t, "POST", "/v1/accounts", "k1", strings.Replace(opening, "en", "zh", 1)); code != 422 && code != 201 {
+	if code, answer := s.ask(t, "POST", "/v1/accounts", "k1", strings.Replace(opening, "en", "zh", 1)); code != 422 && code != 201 {
 		t.Errorf("the key for another request: %d %v", code, answer)
 	}
 	s.must(t, 200, "PUT", "/v1/accounts/"+id, "k2", `{"revision":1,"name":"陳大文","mobile":"+85291234567","language":"en"}`)
-	if code, answer, _ := s.ask(t, "PUT", "/v1/accounts/"+id, "k3", `{"revision":1,"name":"X","mobile":"+85291234567","language":"en"}`); code != 409 {
+	if code, answer := s.ask(t, "PUT", "/v1/accounts/"+id, "k3", `{"revision":1,"name":"X","mobile":"+85291234567","language":"en"}`); code != 409 {
 		t.Errorf("an old revision: %d %v", code, answer)
 	}
 	h := s.must(t, 201, "POST", "/v1/accounts/"+id+"/vehicles", "k4", `{"plate":"ab1234","class":"taxi"}`)
@@ -171,13 +170,13 @@ func TestAccountsRefuse(t *testing.T) {
 		{"POST", "/v1/tags/E9/events", `{"state":"eaten"}`, 422, "activated"},
 		{"POST", "/v1/tags/E9/events", `{"state":"lost"}`, 404, ""},
 	} {
-		code, answer, _ := s.ask(t, tc.method, tc.path, "r"+string(rune('a'+i)), tc.body)
+		code, answer := s.ask(t, tc.method, tc.path, "r"+string(rune('a'+i)), tc.body)
 		text, _ := answer["detail"].(string)
 		if code != tc.status || !strings.Contains(text, tc.says) {
 			t.Errorf("%s %s %s answered %d %v", tc.method, tc.path, tc.body, code, answer)
 		}
 	}
-	if code, answer, _ := s.ask(t, "POST", "/v1/accounts", "", `{}`); code != 400 || !strings.Contains(answer["type"].(string), "idempotency-key-missing") {
+	if code, answer := s.ask(t, "POST", "/v1/accounts", "", `{}`); code != 400 || !strings.Contains(answer["type"].(string), "idempotency-key-missing") {
 		t.Errorf("without a key: %d %v", code, answer)
 	}
 }

@@ -94,13 +94,13 @@ func TestUnpaidJourney(t *testing.T) {
 	if got := s.must(t, 200, "POST", id+"/waivers", "w1", `{"surcharge":2,"reason":"illness"}`); got["waived"] != "surcharge-2" {
 		t.Errorf("waived, it is %v", got)
 	}
-	if code, answer, _ := s.ask(t, "POST", id+"/waivers", "w2", `{"surcharge":3,"reason":"x"}`); code != 422 {
+	if code, answer := s.ask(t, "POST", id+"/waivers", "w2", `{"surcharge":3,"reason":"x"}`); code != 422 {
 		t.Errorf("a third surcharge: %d %v", code, answer)
 	}
-	if code, answer, _ := s.ask(t, "POST", "/v1/notices/none/deliveries", "d1", `{"channel":"post","state":"served","evidence":"x"}`); code != 404 {
+	if code, answer := s.ask(t, "POST", "/v1/notices/none/deliveries", "d1", `{"channel":"post","state":"served","evidence":"x"}`); code != 404 {
 		t.Errorf("a notice that is not there: %d %v", code, answer)
 	}
-	if code, answer, _ := s.ask(t, "GET", "/v1/unpaid?after=!", "", ""); code != 400 {
+	if code, answer := s.ask(t, "GET", "/v1/unpaid?after=!", "", ""); code != 400 {
 		t.Errorf("a bad cursor: %d %v", code, answer)
 	}
 }

@@ -199,7 +199,7 @@ func (l *Ladder) step(ctx context.Context, tx Tx, receivable string, now time.Ti
 		return err
 	}
 	today := DayOf(now, l.Zone)
-	what, reason := "", ""
+	var what, reason string
 	r, err := tx.Receivable(ctx, receivable)
 	if errors.Is(err, billing.ErrNotFound) {
 		r, err = billing.Receivable{Account: c.Account, Vehicle: c.Vehicle}, nil

@@ -165,9 +165,7 @@ func SurchargeID(rung int, receivable string) string {
 // KindSurcharge is the kind of these charges.
 const KindSurcharge = "surcharge"
 
-func invalid(format string, args ...any) error {
-	return fmt.Errorf("%w: "+format, append([]any{billing.ErrInvalid}, args...)...)
-}
+func invalid(text string) error { return fmt.Errorf("%w: %s", billing.ErrInvalid, text) }
 
 // owed is what is still to be paid of a case: the toll and its surcharges.
 func owed(ctx context.Context, tx Tx, c *Case) (toll, all int64, err error) {
