@@ -83,9 +83,8 @@ func sqliteRoad(t testing.TB) *road {
 	return newRoad(t, "sqlite:"+filepath.Join(t.TempDir(), "books.db"))
 }
 
-func at(y int, m time.Month, d, hour int) time.Time {
-	return time.Date(y, m, d, hour, 0, 0, 0, hongKong)
-}
+// at is an hour of a day of 2023.
+func at(m time.Month, d, hour int) time.Time { return time.Date(2023, m, d, hour, 0, 0, 0, hongKong) }
 
 // pass makes an unpaid pass of 30.00, or another amount or status.
 func (r *road) pass(n int, when time.Time, change func(*billing.Pass)) string {
