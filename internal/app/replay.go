@@ -139,6 +139,11 @@ func replay(ctx context.Context, env Env, f replayFlags, files []string) (err er
 	if err := errors.Join(run.drain(ctx), run.stop()); err != nil {
 		return errors.Join(feedErr, err)
 	}
+	// A folder that is continued may hold reads judged by another registry. It
+	// has one process, which goes on where one before it broke off.
+	if err := newRejudge(p, keep, "replay", env.Clock, log).Once(ctx); err != nil {
+		return errors.Join(feedErr, err)
+	}
 	if err := errors.Join(rejects.close(), writeCharges(ctx, env, p, f.charges)); err != nil {
 		return errors.Join(feedErr, err)
 	}

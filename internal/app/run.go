@@ -354,6 +354,7 @@ func (s *system) matcher(ctx context.Context) {
 	})
 	s.group.Go(func() error { return relay(ctx, s.parts.books, s.parts.publisher, s.log) })
 	s.group.Go(func() error { return prune(ctx, s.parts.books, s.flags.keepReads, s.env.Clock, s.log) })
+	s.group.Go(func() error { return s.rejudge(ctx) })
 }
 
 func (s *system) gateway(context.Context) (*echo.Echo, error) {

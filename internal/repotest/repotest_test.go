@@ -21,7 +21,7 @@ var drivers = []string{
 }
 
 // pure are the packages of rules and contracts.
-var pure = []string{"rsu", "tolling", "tolling/tariff", "tolling/registry", "tolling/passage", "billing",
+var pure = []string{"rsu", "tolling", "tolling/tariff", "tolling/registry", "tolling/governance", "tolling/passage", "billing",
 	"parking", "parking/sites", "parking/mechanism", "parking/allocator", "parking/tariff", "parking/stay", "parking/reserve", "parking/city", "parking/city/assign"}
 
 func rules() []Rule {
@@ -32,8 +32,8 @@ func rules() []Rule {
 			Why: "tolling and parking do not know each other"},
 		{Under: "tolling", Deny: []string{"freeflow/rsu/...", "freeflow/billing/..."},
 			Why: "tolling knows the read and the books' contract, not what lies behind them"},
-		{Under: "tolling", Except: []string{"tolling/matcher", "tolling/operator"}, Deny: []string{"freeflow/billing"},
-			Why: "tolling meets billing in the matcher, which posts, and in the operators' API, which shows what was posted"},
+		{Under: "tolling", Except: []string{"tolling/matcher", "tolling/operator", "tolling/rejudge", "tolling/rerate"}, Deny: []string{"freeflow/billing"},
+			Why: "tolling meets billing in the matcher, which posts, in those who judge and rate anew, and in the operators' API, which shows what was posted"},
 		{Under: "billing", Deny: []string{"freeflow/tolling", "freeflow/parking", "freeflow/rsu"},
 			Why: "billing serves the domains and does not know them"},
 		{Under: "parking", Deny: []string{"freeflow/tolling", "freeflow/rsu", "freeflow/billing/..."},

@@ -79,7 +79,7 @@ func (r *rig) worked() *work {
 	}
 	for _, j := range jobs {
 		if j.Skipped != 0 || j.FinishedAt.IsZero() {
-			r.Errorf("seed %d: job %+v", r.seed, j)
+			r.Errorf("seed %d: job %+v\n%s", r.seed, j, r.said.String())
 		}
 		w.jobs, w.reads, w.passes = w.jobs+1, w.reads+j.Reads, w.passes+j.Passes
 	}

@@ -291,10 +291,11 @@ func (a *anew) pairs() []pair {
 		if n < 0 {
 			continue
 		}
-		for _, name := range []tolling.Vehicle{k.names[byBefore], k.names[byPosting], k.names[byAfter]} {
-			if o := findOld(name, k); o >= 0 {
+		// A read that was sent twice can be in the passes of two vehicles, if the
+		// registry changed between.
+		for at, name := range k.names {
+			if o := findOld(name, k); o >= 0 && !slices.Contains(k.names[:at], name) {
 				byKey[[2]int{o, n}]++
-				break
 			}
 		}
 	}
