@@ -52,11 +52,15 @@ type eventMoney struct {
 	Currency    string `json:"currency"`
 }
 
+// maxTold bounds the transactions of one posting: its event has to fit into a
+// message of the log.
+const maxTold = 1000
+
 // transact adds one transaction of two legs to what the ledger gets. The amount
 // of a reversal is that of what it undoes, with the opposite sign.
 func (t *Tx) transact(at time.Time, told eventMoney, moneyID string, revision int64, reverses string, d debt) {
 	var p *moneyPosting
-	if i := slices.IndexFunc(t.postings, func(p *moneyPosting) bool { return p.at.Equal(at) }); i >= 0 {
+	if i := slices.IndexFunc(t.postings, func(p *moneyPosting) bool { return p.at.Equal(at) && len(p.told) < maxTold }); i >= 0 {
 		p = t.postings[i]
 	} else {
 		p = &moneyPosting{at: at}

@@ -303,6 +303,37 @@ var collectingTests = []moneyTest{
 		b.paid(t, map[string][2]int64{passOf(1): {500, 0}})
 		b.holds(t, map[string]int64{"once:1": 800})
 	}},
+	{"what is owed in another currency is given back, and paid in that", func(t *testing.T, b *purse) {
+		charge := nobodys("stay")
+		charge.Account, charge.AmountCents = "acc-1", 700
+		b.move(t, receipt("m", "acc-1", 1000))
+		yuan := receipt("n", "acc-1", 700)
+		yuan.Currency = "CNY"
+		b.move(t, yuan)
+		for n, c := range []struct {
+			currency      string
+			dollars, yuan int64
+		}{{"HKD", 300, 700}, {"CNY", 1000, 0}, {"HKD", 300, 700}} {
+			charge.Revision, charge.Currency = int64(n+1), c.currency
+			if _, err := b.PostCharge(context.Background(), charge, postedAt); err != nil {
+				t.Fatal(err)
+			}
+			b.follow(t)
+			b.holds(t, map[string]int64{"acc-1": c.dollars})
+			b.paid(t, map[string][2]int64{stayReceivable: {700, 700}})
+			err := b.View(context.Background(), func(tx billing.Money) error {
+				w, err := tx.Wallet(context.Background(), "acc-1", "CNY")
+				if w.BalanceCents != c.yuan || w.Currency != "CNY" {
+					t.Errorf("wallet %+v, want %d", w, c.yuan)
+				}
+				return err
+			})
+			if err != nil {
+				t.Error(err)
+			}
+			sound(t, b)
+		}
+	}},
 	{"money in another currency pays nothing", func(t *testing.T, b *purse) {
 		m := receipt("m", "acc-1", 5000)
 		m.Currency = "USD"

@@ -125,7 +125,8 @@ func followCharges(ctx context.Context, brokers []string, feed *portal.Feed, log
 }
 
 // touchedAccounts returns the accounts that an event of the books speaks of,
-// those of passes and those of other charges.
+// those of passes, of other charges and of money; among them may be holders of
+// wallets that are no accounts, whose pages nobody has open.
 func touchedAccounts(payload []byte) ([]string, error) {
 	var event struct {
 		Passes []struct {
@@ -135,6 +136,9 @@ func touchedAccounts(payload []byte) ([]string, error) {
 			Account         string `json:"account"`
 			PreviousAccount string `json:"previous_account"`
 		} `json:"charges"`
+		Money []struct {
+			Holder string `json:"holder"`
+		} `json:"money"`
 	}
 	if err := json.Unmarshal(payload, &event); err != nil {
 		return nil, err
@@ -151,6 +155,9 @@ func touchedAccounts(payload []byte) ([]string, error) {
 	for _, c := range event.Charges {
 		add(c.Account)
 		add(c.PreviousAccount)
+	}
+	for _, m := range event.Money {
+		add(m.Holder)
 	}
 	return accounts, nil
 }

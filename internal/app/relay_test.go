@@ -9,6 +9,7 @@ func TestTouchedAccounts(t *testing.T) {
 	for payload, want := range map[string][]string{
 		`{"posted_at":"2026-11-23T00:00:00Z","passes":[{"account":"a"},{"account":""},{"account":"b"}]}`: {"a", "b"},
 		`{"charges":[{"account":"a","kind":"parking"},{"account":"","previous_account":"b"}]}`:           {"a", "b"},
+		`{"money":[{"holder":"a","kind":"receipt"},{"holder":"tag:FF","kind":"collection"}]}`:            {"a", "tag:FF"},
 		`{"charges":[{"account":""}]}`: nil,
 		`{}`:                           nil,
 	} {
