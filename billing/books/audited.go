@@ -32,12 +32,12 @@ func tellDecision(ctx context.Context, db database.Session, passID string, revis
 
 // tellRegistry leaves a change of the registry in the audit trail, in the
 // transaction that makes it. What the rows say stands in the books, by version.
-func tellRegistry(ctx context.Context, db database.Session, action string, version int64, removed, added int, at time.Time) error {
+func tellRegistry(ctx context.Context, db database.Session, action string, version int64, removed int, added int64, at time.Time) error {
 	return audit.Append(ctx, db, audit.Event{
 		At: at, Actor: audit.ActorOf(ctx), Action: action, Subject: audit.Subject{Kind: "registry", ID: strconv.FormatInt(version, 10)},
 		Detail: struct {
-			Removed int `json:"removed"`
-			Added   int `json:"added"`
+			Removed int   `json:"removed"`
+			Added   int64 `json:"added"`
 		}{removed, added},
 	})
 }

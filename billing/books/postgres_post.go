@@ -287,6 +287,14 @@ func (p *pgPosting) readBefore(results pgx.BatchResults, group []*billing.Pass) 
 
 // follow is the second round trip.
 func (p *pgPosting) follow(ctx context.Context, f *plan) error {
+	if p.c.decision != nil {
+		// A person waits for this one, not the pipeline: a few round trips more
+		// do not matter.
+		first := &p.c.passes[0]
+		if err := tellDecision(ctx, database.PostgresSession(p.conn), first.ID, first.Revision, p.c.decision); err != nil {
+			return err
+		}
+	}
 	b := &pgx.Batch{}
 	moved := places(p.c, p.standing)
 	for _, m := range moved {

@@ -101,7 +101,7 @@ func putRegistry(ctx context.Context, db database.Session, list []billing.Assign
 	if err := closeAssignments(ctx, db, gone, version); err != nil {
 		return 0, err
 	}
-	i := 0
+	i, before := 0, lastID
 	err = db.Bulk(ctx, "assignment", []string{"id", "since_version", "until_version", "from_micros", "to_micros", "exempt", "account", "plate", "class", "tag"},
 		func() ([]any, bool) {
 			for i < len(list) {
@@ -122,7 +122,10 @@ func putRegistry(ctx context.Context, db database.Session, list []billing.Assign
 	}
 	_, err = db.Exec(ctx, `INSERT INTO registry (version, put_at, rows_in) VALUES ($1, $2, $3)`,
 		version, at.UnixMicro(), int64(len(wanted)+len(others)))
-	return version, err
+	if err != nil {
+		return 0, err
+	}
+	return version, tellRegistry(ctx, db, "registry.put", version, len(gone), lastID-before, at)
 }
 
 // closeAssignments ends rows at a version, a few hundred a statement.

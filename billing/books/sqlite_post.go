@@ -279,7 +279,11 @@ func (l *litePosting) rest(ctx context.Context, p *plan) error {
 		}
 	}
 	if l.c.decision != nil {
-		return l.exec(ctx, decisionSQL, decisionArgs(&l.c.passes[0], l.c.decision)...)
+		first := &l.c.passes[0]
+		if err := tellDecision(ctx, l.db, first.ID, first.Revision, l.c.decision); err != nil {
+			return err
+		}
+		return l.exec(ctx, decisionSQL, decisionArgs(first, l.c.decision)...)
 	}
 	if l.c.batch != nil && l.c.batch.Reads != nil {
 		return l.exec(ctx, archiveSQL, archiveArgs(l.c.batch)...)
