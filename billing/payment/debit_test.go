@@ -289,7 +289,7 @@ func TestTwoProcessesDebitOnce(t *testing.T) { testTwoProcesses(t, "") }
 func testTwoProcesses(t *testing.T, url string) {
 	w := newWorld(t, url)
 	if url == "" {
-		url = "sqlite:" + w.TB.TempDir() + "/shared.db"
+		url = w.fresh()
 		w.books = w.open(url)
 		w.fault.Store = books.Keep[payment.Tx]{Store: w.books, As: func(tx *books.Tx) payment.Tx { return tx }}
 	}

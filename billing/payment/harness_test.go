@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -56,7 +57,7 @@ func newWorld(t testing.TB, url string) *world {
 	t.Helper()
 	w := &world{TB: t, ctx: context.Background(), clock: clock.At(noon)}
 	if url == "" {
-		url = "sqlite:" + filepath.Join(t.TempDir(), "books.db")
+		url = w.fresh()
 	}
 	w.books = w.open(url)
 	w.fault = &faultyStore{Store: books.Keep[payment.Tx]{Store: w.books, As: func(tx *books.Tx) payment.Tx { return tx }}}
@@ -91,6 +92,35 @@ func newWorld(t testing.TB, url string) *world {
 	w.service = w.newService(w.fault)
 	service.Store(w.service)
 	return w
+}
+
+// empty are the bytes of books without anything in them: to migrate takes longer
+// than most tests.
+var empty = sync.OnceValues(func() ([]byte, error) {
+	dir, err := os.MkdirTemp("", "payment")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	name := filepath.Join(dir, "books.db")
+	s, err := books.Open(context.Background(), "sqlite:"+name, books.Options{Migrate: true, Clock: clock.At(noon)})
+	if err != nil {
+		return nil, err
+	}
+	if err := s.Close(); err != nil {
+		return nil, err
+	}
+	return os.ReadFile(name)
+})
+
+// fresh is the address of new books on SQLite.
+func (w *world) fresh() string {
+	w.Helper()
+	bytes, err := empty()
+	w.must(err)
+	name := filepath.Join(w.TempDir(), "books.db")
+	w.must(os.WriteFile(name, bytes, 0o600))
+	return "sqlite:" + name
 }
 
 func (w *world) open(url string) *books.Store {

@@ -272,3 +272,23 @@ func (s *Service) MeansOf(ctx context.Context, account string, at time.Time) (no
 	})
 	return now, ok, all, err
 }
+
+// NoteForged keeps in the audit trail that notices came which the provider of
+// that name did not sign. Whoever calls bounds how often.
+func (s *Service) NoteForged(ctx context.Context, provider string) error {
+	if s.providers[provider] == nil {
+		provider = "unknown"
+	}
+	return s.Store.Do(ctx, func(tx Tx) error {
+		return tx.RecordPayment(ctx, Record{By: "job:payment-notices", Role: "system", Action: "payment.notice.forged", Attempt: provider, At: s.now()})
+	})
+}
+
+// Note keeps in the audit trail what a person did to how an account pays, in the
+// caller's transaction. ErrInvalid without a reason.
+func (s *Service) Note(ctx context.Context, tx Tx, p Staff, action, account string) error {
+	if err := p.check(); err != nil {
+		return err
+	}
+	return tx.RecordPayment(ctx, p.record(action, &Attempt{Account: account}, s.now()))
+}
