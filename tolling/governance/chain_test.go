@@ -236,7 +236,7 @@ func TestKeysAsText(t *testing.T) {
 // TestSignedElsewhere: the key need not be where the API is.
 func TestSignedElsewhere(t *testing.T) {
 	o := newOffice(t)
-	d := o.draft("ada", "2026-11-lrt", start.Add(time.Hour), "9")
+	d := o.draft("2026-11-lrt", start.Add(time.Hour), "9")
 	if _, err := o.desk.Statement(t.Context(), d.ID); !errors.Is(err, governance.ErrConflict) {
 		t.Errorf("the statement of a draft that nobody approved: %v", err)
 	}
@@ -275,7 +275,7 @@ func testTwoProcesses(t *testing.T, url string) {
 	a := openOffice(t, url, clk, signer, keys)
 	b := openOffice(t, url, clk, nil, keys)
 	at := start.Add(time.Hour)
-	d := a.draft("ada", "2026-11-lrt", at, "9")
+	d := a.draft("2026-11-lrt", at, "9")
 	if err := b.approve("bo", d); err != nil {
 		t.Fatal(err)
 	}
@@ -300,7 +300,7 @@ func testTwoProcesses(t *testing.T, url string) {
 	// A third process with a key of its own is not believed, and says so before
 	// anything is written.
 	c := openOffice(t, url, clk, key(2), keys)
-	e := c.draft("ada", "2026-12-lrt", at.Add(time.Hour), "10")
+	e := c.draft("2026-12-lrt", at.Add(time.Hour), "10")
 	if err := c.approve("bo", e); err != nil {
 		t.Fatal(err)
 	}
@@ -310,7 +310,7 @@ func testTwoProcesses(t *testing.T, url string) {
 
 	var drafts []governance.Draft
 	for i := range 4 {
-		d := a.draft("ada", fmt.Sprintf("2026-12-%d", i), at.Add(2*time.Hour), "12")
+		d := a.draft(fmt.Sprintf("2026-12-%d", i), at.Add(2*time.Hour), "12")
 		if err := a.approve("bo", d); err != nil {
 			t.Fatal(err)
 		}

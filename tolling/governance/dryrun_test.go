@@ -124,7 +124,7 @@ func TestDryRunMovesPasses(t *testing.T) {
 		o.passes.add(governance.Pass{ID: fmt.Sprint(i), Vehicle: fmt.Sprint("V", i%3), TollPoint: "LRT-N", Facility: "LRT", Class: "private_car",
 			Owing: true, FirstMicros: day.AddDate(0, 0, i).UnixMicro(), AmountCents: 800})
 	}
-	d := o.draft("ada", "2027-01-lrt", time.Date(2027, 1, 4, 0, 0, 0, 0, hk), "9")
+	d := o.draft("2027-01-lrt", time.Date(2027, 1, 4, 0, 0, 0, 0, hk), "9")
 	run := o.try("bo", d)
 	if run.Weeks != 7 || !run.From.Equal(time.Date(2026, 11, 18, 0, 0, 0, 0, hk)) || !run.To.Equal(time.Date(2026, 11, 25, 0, 0, 0, 0, hk)) {
 		t.Errorf("from %s to %s, %d weeks on", run.From, run.To, run.Weeks)

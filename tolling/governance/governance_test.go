@@ -147,10 +147,10 @@ func dearer(t *testing.T, before tariff.Files, name string, begins time.Time, to
 
 func (o *office) standing() tariff.Files { return o.live.Chain().Standing().Files }
 
-// draft drafts a dearer toll from an instant on.
-func (o *office) draft(by, name string, effective time.Time, toll string) governance.Draft {
+// draft drafts a dearer toll from an instant on, by ada.
+func (o *office) draft(name string, effective time.Time, toll string) governance.Draft {
 	o.t.Helper()
-	d, err := o.desk.Draft(o.t.Context(), by, governance.Wish{Files: dearer(o.t, o.standing(), name, effective, toll), Effective: effective, Reason: "a test"})
+	d, err := o.desk.Draft(o.t.Context(), "ada", governance.Wish{Files: dearer(o.t, o.standing(), name, effective, toll), Effective: effective, Reason: "a test"})
 	if err != nil {
 		o.t.Fatal(err)
 	}
@@ -181,7 +181,7 @@ func (o *office) publish(by string, d governance.Draft) (governance.Draft, error
 // published drafts, approves and publishes.
 func (o *office) published(name string, effective time.Time, toll string) governance.Draft {
 	o.t.Helper()
-	d := o.draft("ada", name, effective, toll)
+	d := o.draft(name, effective, toll)
 	if err := o.approve("bo", d); err != nil {
 		o.t.Fatal(err)
 	}
@@ -205,7 +205,7 @@ func (o *office) toll(at time.Time) string {
 func TestTwoPersonsPublish(t *testing.T) {
 	o := newOffice(t)
 	at := start.Add(time.Hour)
-	d := o.draft("ada", "2026-11-lrt", at, "9")
+	d := o.draft("2026-11-lrt", at, "9")
 	if _, err := o.publish("ada", d); !errors.Is(err, governance.ErrConflict) {
 		t.Errorf("published without an approval: %v", err)
 	}
@@ -259,7 +259,7 @@ func TestAnyChangeVoidsTheApproval(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			o := newOffice(t)
-			d := o.draft("ada", "2026-11-lrt", at, "9")
+			d := o.draft("2026-11-lrt", at, "9")
 			if err := o.approve("bo", d); err != nil {
 				t.Fatal(err)
 			}
@@ -296,7 +296,7 @@ func TestAnyChangeVoidsTheApproval(t *testing.T) {
 func TestRevisionsAreGuarded(t *testing.T) {
 	o := newOffice(t)
 	at := start.Add(time.Hour)
-	d := o.draft("ada", "2026-11-lrt", at, "9")
+	d := o.draft("2026-11-lrt", at, "9")
 	w := governance.Wish{Effective: at, Reason: "again"}
 	if _, err := o.desk.Revise(t.Context(), "ada", d.ID, 1, w); err != nil {
 		t.Fatal(err)
@@ -382,7 +382,7 @@ func TestDraftsWithMistakesAreKeptAndGoNoFurther(t *testing.T) {
 func TestTheInstantMayNotPass(t *testing.T) {
 	o := newOffice(t)
 	at := start.Add(time.Hour)
-	d := o.draft("ada", "2026-11-lrt", at, "9")
+	d := o.draft("2026-11-lrt", at, "9")
 	if err := o.approve("bo", d); err != nil {
 		t.Fatal(err)
 	}
@@ -467,7 +467,7 @@ func TestWithdrawal(t *testing.T) {
 func TestLaterPublicationsStandOnEarlier(t *testing.T) {
 	o := newOffice(t)
 	at := start.Add(time.Hour)
-	d := o.draft("ada", "2026-11-lrt", at, "9")
+	d := o.draft("2026-11-lrt", at, "9")
 	if err := o.approve("bo", d); err != nil {
 		t.Fatal(err)
 	}

@@ -21,7 +21,7 @@ func testHistoryIsOnlyAddedTo(t *testing.T, url string) {
 	if _, err := o.desk.Withdraw(t.Context(), "cy", 1, "not now"); err != nil {
 		t.Fatal(err)
 	}
-	d := o.draft("ada", "2026-12-lrt", at, "9")
+	d := o.draft("2026-12-lrt", at, "9")
 	if _, err := o.desk.Discard(t.Context(), "ada", d.ID, "not ever"); err != nil {
 		t.Fatal(err)
 	}

@@ -139,10 +139,11 @@ func (s *tollServer) ask(who, method, path string, body any, status int) map[str
 	return answer
 }
 
-// wish is the body of a draft that makes LRT dearer for private cars.
-func (s *tollServer) wish(version, toll, from string) map[string]any {
-	return map[string]any{"reason": "a test", "effective_from": from, "files": map[string]string{
-		"versions.csv": string(s.files["versions.csv"]) + version + "," + from + ",a test\n",
+// wish is the body of a draft that makes LRT dearer for private cars, an hour
+// from now.
+func (s *tollServer) wish(version, toll string) map[string]any {
+	return map[string]any{"reason": "a test", "effective_from": nextHour, "files": map[string]string{
+		"versions.csv": string(s.files["versions.csv"]) + version + "," + nextHour + ",a test\n",
 		"tolls.csv":    string(s.files["tolls.csv"]) + version + ",LRT,private_car,all,00:00,24:00," + toll + ",,\n",
 	}}
 }
@@ -166,7 +167,7 @@ func TestTollsChangeByTwoPersons(t *testing.T) {
 	pass := governance.Pass{ID: id(1), Vehicle: "AB1", TollPoint: "LRT-N", Facility: "LRT", Class: "private_car", Owing: true,
 		FirstMicros: now.Add(-48 * time.Hour).UnixMicro(), AmountCents: 800}
 	s := newTollServer(t, passList{pass})
-	wish := s.wish("2026-11-lrt", "9.50", nextHour)
+	wish := s.wish("2026-11-lrt", "9.50")
 	if got := s.ask("operator", "POST", "/v1/tariff/drafts", wish, 403); got["type"] != "/problems/person-needed" {
 		t.Errorf("%v", got)
 	}
@@ -223,7 +224,7 @@ func TestTollsChangeByTwoPersons(t *testing.T) {
 
 func TestDraftsOfTolls(t *testing.T) {
 	s := newTollServer(t, nil)
-	wish := s.wish("2026-11-lrt", "9", nextHour)
+	wish := s.wish("2026-11-lrt", "9")
 	wish["files"].(map[string]string)["tolls.csv"] += "nonsense\n"
 	d := s.ask("ada", "POST", "/v1/tariff/drafts", wish, 201)
 	problem := d["problems"].([]any)[0].(map[string]any)
@@ -256,11 +257,11 @@ func TestDraftsOfTolls(t *testing.T) {
 	}
 	s.t = t
 	again := s.ask("bo", "POST", path+"/revisions", map[string]any{"revision": 1, "reason": "mended", "effective_from": nextHour,
-		"files": s.wish("2026-11-lrt", "9", nextHour)["files"]}, 201)
+		"files": s.wish("2026-11-lrt", "9")["files"]}, 201)
 	if again["state"] != "checked" || again["revision"] != 2.0 || len(again["revisions"].([]any)) != 2 {
 		t.Errorf("%v", again)
 	}
-	s.ask("ada", "POST", "/v1/tariff/drafts", s.wish("2026-11-b", "9", nextHour), 201)
+	s.ask("ada", "POST", "/v1/tariff/drafts", s.wish("2026-11-b", "9"), 201)
 	page := s.ask("ada", "GET", "/v1/tariff/drafts?limit=1", nil, 200)
 	if len(page["items"].([]any)) != 1 || page["next"] == nil {
 		t.Fatalf("%v", page)

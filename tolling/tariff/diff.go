@@ -314,7 +314,31 @@ func diffDays(before, after *plan) []TollChange {
 	return changes
 }
 
+// sameDay reports whether two kinds of day have the same amount in every
+// minute: a walk over their slots, of which there are few.
+func sameDay(a, b *day) bool {
+	if a == b || a == nil || b == nil {
+		return a == b
+	}
+	for i, j := 0, 0; i < len(a.slots) && j < len(b.slots); {
+		s, t := &a.slots[i], &b.slots[j]
+		if s.toll.Cents != t.toll.Cents {
+			return false
+		}
+		if s.until <= t.until {
+			i++
+		}
+		if t.until <= s.until {
+			j++
+		}
+	}
+	return true
+}
+
 func diffMinutes(before, after *plan, kind int) []MinuteRange {
+	if before != nil && after != nil && sameDay(before.days[kind], after.days[kind]) {
+		return nil
+	}
 	var ranges []MinuteRange
 	open := false
 	for m := range minutesPerDay {
