@@ -338,9 +338,6 @@ func (f *follower) follow(p *followed) {
 		tried[r] = true
 	}
 	for w := range gained {
-		if w.Manual {
-			continue
-		}
 		for _, r := range f.byHolder[w.Holder] {
 			if f.payer(r) == w {
 				tried[r] = true

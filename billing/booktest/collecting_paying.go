@@ -146,10 +146,15 @@ var collectingTests = []moneyTest{
 		}
 		// What was paid before stays paid, and follows the amount down.
 		b.hold(t, passOf(1), "", "dispute:2")
-		b.log.post(t, with(toll(1, "acc-1", 800), func(p *billing.Pass) { p.AmountCents = 300 }))
-		b.follow(t)
-		b.paid(t, map[string][2]int64{passOf(1): {300, 300}})
-		b.holds(t, map[string]int64{"acc-1": 1700})
+		p := toll(1, "acc-1", 800)
+		for _, step := range [][2]int64{{300, 300}, {0, 0}, {400, 0}} {
+			// Given back entirely, it is not collected anew while it is held.
+			p = with(p, func(p *billing.Pass) { p.AmountCents = step[0] })
+			b.log.post(t, p)
+			b.follow(t)
+			b.paid(t, map[string][2]int64{passOf(1): step})
+			b.holds(t, map[string]int64{"acc-1": 2000 - step[1]})
+		}
 	}},
 	{"an undone collection leaves everything as it was", func(t *testing.T, b *purse) {
 		b.log.post(t, toll(1, "acc-1", 800), unpaid(2, 900))
