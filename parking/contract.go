@@ -170,6 +170,7 @@ type Tx interface {
 	Passes
 	Outages
 	NoShows
+	Views
 
 	// Lock keeps others with the same name waiting until this transaction ends.
 	Lock(ctx context.Context, name string) error

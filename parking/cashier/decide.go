@@ -70,34 +70,39 @@ func (c *Cashier) Decide(ctx context.Context, q DecideRequest, keep Keep[Bill]) 
 // Evidence is what a person sees who decides. ErrNotFound.
 func (c *Cashier) Evidence(ctx context.Context, id string) (e Evidence, err error) {
 	err = c.p.Keeping.View(ctx, func(tx parking.Tx) error {
-		s, r, err := c.at(ctx, tx, id, false)
-		if err != nil {
-			return err
-		}
-		e = Evidence{}
-		for _, n := range r.details.Notes {
-			if n.Decision != nil {
-				e.Decisions = append(e.Decisions, *n.Decision)
-			}
-		}
-		for _, ev := range r.details.Events {
-			if g, ok := s.sightings[ev]; ok {
-				e.Events = append(e.Events, g.Event)
-			}
-		}
-		slices.SortFunc(e.Events, func(a, b parking.LaneEvent) int {
-			if c := a.At.Compare(b.At); c != 0 {
-				return c
-			}
-			return compareText(a.ID, b.ID)
-		})
-		for _, a := range r.details.Allocations {
-			if b, ok := s.berths[a]; ok {
-				e.Allocations = append(e.Allocations, b.Allocation)
-			}
-		}
-		e.Bill, err = s.billOf(ctx, id)
+		e, err = c.evidence(ctx, tx, id)
 		return err
 	})
+	return e, err
+}
+
+func (c *Cashier) evidence(ctx context.Context, tx parking.Tx, id string) (Evidence, error) {
+	s, r, err := c.at(ctx, tx, id, false)
+	if err != nil {
+		return Evidence{}, err
+	}
+	var e Evidence
+	for _, n := range r.details.Notes {
+		if n.Decision != nil {
+			e.Decisions = append(e.Decisions, *n.Decision)
+		}
+	}
+	for _, ev := range r.details.Events {
+		if g, ok := s.sightings[ev]; ok {
+			e.Events = append(e.Events, g.Event)
+		}
+	}
+	slices.SortFunc(e.Events, func(a, b parking.LaneEvent) int {
+		if c := a.At.Compare(b.At); c != 0 {
+			return c
+		}
+		return compareText(a.ID, b.ID)
+	})
+	for _, a := range r.details.Allocations {
+		if b, ok := s.berths[a]; ok {
+			e.Allocations = append(e.Allocations, b.Allocation)
+		}
+	}
+	e.Bill, err = s.billOf(ctx, id)
 	return e, err
 }

@@ -254,7 +254,8 @@ func (b *allocationBody) check(site *parking.CarPark) error {
 }
 
 func (a *API) getAllocations(c echo.Context) error {
-	q := web.QueryOf(c, "vehicle", "after", "limit")
+	q := web.QueryOf(c, "vehicle", "after", "limit", "reason")
+	look := a.lookOf(c, q, "GET /v1/carparks/{id}/allocations")
 	limit := q.Limit(usualRows, mostRows)
 	vehicle := mark(q, "vehicle")
 	if err := q.Err(); err != nil {
@@ -264,11 +265,8 @@ func (a *API) getAllocations(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	var found []parking.Allocation
-	err = a.Keeping.View(c.Request().Context(), func(tx parking.Tx) error {
-		found, err = tx.Allocations(c.Request().Context(), site.ID, vehicle, parking.Page{After: q.Text("after"), Limit: limit + 1})
-		return err
-	})
+	found, err := a.Cashier.SeeAllocations(c.Request().Context(), site.ID, vehicle,
+		parking.Page{After: q.Text("after"), Limit: limit + 1}, lookAtAllocations(look, site.ID, vehicle, limit))
 	if err != nil {
 		return ofList(err)
 	}

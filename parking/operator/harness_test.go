@@ -126,6 +126,8 @@ type tester struct {
 	finder        *finder.Finder
 	keys          atomic.Int64
 	logs          *logs
+	// url is where the store is.
+	url string
 }
 
 // logs are what the parts logged.
@@ -156,7 +158,8 @@ func newTester(t testing.TB) *tester {
 	s := &tester{TB: t, clock: clock.At(now), logs: &logs{}, docs: map[*echo.Echo]document{}}
 	log := slog.New(slog.NewTextHandler(s.logs, nil))
 	var err error
-	s.store, err = store.Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "parking.db"), store.Options{Migrate: true, Clock: s.clock, Logger: log})
+	s.url = "sqlite:" + filepath.Join(t.TempDir(), "parking.db")
+	s.store, err = store.Open(t.Context(), s.url, store.Options{Migrate: true, Clock: s.clock, Logger: log})
 	if err != nil {
 		t.Fatal(err)
 	}

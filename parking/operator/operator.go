@@ -71,6 +71,8 @@ type Parts struct {
 	Finder    *finder.Finder
 	Clock     clock.Clock
 	Log       *slog.Logger
+	// NeedReason refuses to show people's stays to staff who do not say why.
+	NeedReason bool
 }
 
 // API answers operators and motorists. Safe for concurrent use.

@@ -95,7 +95,8 @@ func billOf(b cashier.Bill) any {
 }
 
 func (a *API) getStays(c echo.Context) error {
-	q := web.QueryOf(c, "vehicle", "from", "after", "limit")
+	q := web.QueryOf(c, "vehicle", "from", "after", "limit", "reason")
+	look := a.lookOf(c, q, "GET /v1/carparks/{id}/stays")
 	limit := q.Limit(usualRows, mostRows)
 	from, _ := parameterTime(q, "from")
 	vehicle := mark(q, "vehicle")
@@ -106,7 +107,8 @@ func (a *API) getStays(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	stays, err := a.Cashier.Stays(c.Request().Context(), site.ID, vehicle, parking.Page{After: q.Text("after"), Limit: limit + 1, From: from})
+	stays, err := a.Cashier.SeeStays(c.Request().Context(), site.ID, vehicle,
+		parking.Page{After: q.Text("after"), Limit: limit + 1, From: from}, lookAtStays(look, site.ID, vehicle, limit))
 	if err != nil {
 		return ofList(err)
 	}
@@ -122,10 +124,12 @@ func (a *API) getStays(c echo.Context) error {
 
 // getStay gives a stay with its bill and the evidence behind it.
 func (a *API) getStay(c echo.Context) error {
-	if err := web.QueryOf(c).Err(); err != nil {
+	q := web.QueryOf(c, "reason")
+	look := a.lookOf(c, q, "GET /v1/stays/{id}")
+	if err := q.Err(); err != nil {
 		return err
 	}
-	found, err := a.Cashier.Evidence(c.Request().Context(), c.Param("id"))
+	found, err := a.Cashier.SeeEvidence(c.Request().Context(), c.Param("id"), lookAtStay(look))
 	if err != nil {
 		return problem(err)
 	}
