@@ -69,6 +69,7 @@ func (s *system) newParking() (*parkingParts, error) {
 	}
 	p.api, err = parkoperator.New(parkoperator.Parts{
 		Attendant: p.attendant, Cashier: p.cashier, Keeping: store, Sites: sites, Finder: p.finder, Clock: s.env.Clock, Log: s.log,
+		NeedReason: s.flags.needReason,
 	})
 	if err != nil {
 		return nil, err
