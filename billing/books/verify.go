@@ -29,7 +29,7 @@ type proof struct {
 func (s *Store) Verify(ctx context.Context) ([]billing.Check, error) {
 	var checks []billing.Check
 	err := s.db.Read(ctx, func(db database.Session) error {
-		for _, p := range slices.Concat(proofs, chargeProofs, moneyProofs, accountProofs) {
+		for _, p := range slices.Concat(proofs, chargeProofs, moneyProofs, accountProofs, disputeProofs) {
 			check, err := p.run(ctx, db)
 			if err != nil {
 				return fmt.Errorf("%s: %w", p.invariant, err)
@@ -154,7 +154,7 @@ var proofs = []proof{
 			`SELECT 'transaction ' || reverses || ' is reversed ' || ` + text("count(*)") + ` || ' times' FROM transactions
 			WHERE kind = 'reversal' GROUP BY reverses HAVING count(*) > 1`,
 			`SELECT 'transaction ' || id || ' has the kind ' || kind || ' and reverses "' || reverses || '"' FROM transactions
-			WHERE (kind <> 'reversal' AND reverses <> '') OR kind NOT IN ('toll', 'charge', 'payment', 'receipt', 'payout', 'collection', 'reversal')`,
+			WHERE (kind <> 'reversal' AND reverses <> '') OR kind NOT IN ('toll', 'charge', 'payment', 'receipt', 'payout', 'collection', 'remittance', 'reversal')`,
 			`SELECT 'reversal ' || r.id || ', entry ' || ` + text("a.leg") + ` || ', is not the opposite of the entry that it reverses' FROM transactions r
 			JOIN entries a ON a.transaction_id = r.id
 			LEFT JOIN entries b ON b.transaction_id = r.reverses AND b.leg = a.leg AND b.account = a.account AND b.amount_cents = -a.amount_cents
@@ -231,7 +231,7 @@ var proofs = []proof{
 			WHERE t.charge_id <> '' AND (c.id IS NULL OR t.pass_id <> '' OR t.money_id <> '' OR t.kind NOT IN ('charge', 'payment', 'reversal'))`,
 			`SELECT 'transaction ' || t.id || ' has no movement or receivable' FROM transactions t LEFT JOIN movement m ON t.money_id = 'move:' || m.id
 			LEFT JOIN receivable r ON r.id = t.money_id
-			WHERE t.money_id <> '' AND (t.pass_id <> '' OR t.kind NOT IN ('receipt', 'payout', 'collection', 'reversal') OR (m.id IS NULL AND r.id IS NULL))`,
+			WHERE t.money_id <> '' AND substr(t.money_id, 1, 6) <> 'remit:' AND (t.pass_id <> '' OR t.kind NOT IN ('receipt', 'payout', 'collection', 'reversal') OR (m.id IS NULL AND r.id IS NULL))`,
 		},
 	},
 }

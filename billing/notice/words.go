@@ -81,7 +81,12 @@ func Write(n Notice, language string) Text {
 func fill(t Text, n Notice, language string) Text {
 	values := map[string]string{}
 	for name, text := range n.Facts {
-		values[name] = text
+		// A fact for one language, such as state@zh-HK, takes the place there of
+		// the one without.
+		name, only, _ := strings.Cut(name, "@")
+		if _, there := values[name]; only == language || only == "" && !there {
+			values[name] = text
+		}
 	}
 	if n.Currency != "" {
 		values["amount"] = money(n.AmountCents, n.Currency)
