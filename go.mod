@@ -27,8 +27,8 @@ require (
 )
 
 require (
+	github.com/go-pdf/fpdf v0.9.0 // indirect
 	github.com/kylelemons/godebug v1.1.0 // indirect
-	github.com/piglig/go-qr v1.1.0 // indirect
 )
 
 require (
