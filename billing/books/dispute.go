@@ -59,12 +59,31 @@ func (t *Tx) decidePass(ctx context.Context, id string, revision int64, d billin
 	if err := checkDecision(&r.Pass, &d); err != nil {
 		return billing.Pass{}, err
 	}
+	if r.Status != billing.StatusReview {
+		// A decision always follows a review, as in Decide: the pass is reopened
+		// first, in the same transaction.
+		again := r.Pass
+		again.Revision++
+		again.Status, again.AmountCents, again.Rule, again.Reasons = billing.StatusReview, 0, "", reasonReopened
+		gap := int64(0)
+		if _, err := database.One(ctx, t.db, `SELECT gap_micros FROM facility WHERE facility = $1`, []any{r.Facility}, &gap); err != nil {
+			return billing.Pass{}, err
+		}
+		if err := (&litePosting{t.db, &change{passes: []billing.Pass{again}, gap: gap, postedAt: d.At}}).run(ctx); err != nil {
+			return billing.Pass{}, err
+		}
+		r.Pass = again
+	}
 	p := r.Pass
 	p.Revision++
 	p.Status, p.Class, p.Account, p.AmountCents, p.Rule, p.Reasons = d.Status, d.Class, d.Account, d.AmountCents, d.Rule, ""
 	p.Decision = &d
 	return p, (&litePosting{t.db, &change{decision: &d, passes: []billing.Pass{p}, postedAt: d.At}}).run(ctx)
 }
+
+// reasonReopened is why a decided or disputed pass is under review again; the
+// matcher's word for it, which its digest of a pass leaves out.
+const reasonReopened = "reopened"
 
 // NoticeNames returns what a notice names. See dispute.Tx.
 func (t *Tx) NoticeNames(ctx context.Context, plate, number string) ([]string, error) {

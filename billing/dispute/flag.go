@@ -127,12 +127,32 @@ func (l *Limits) ofVehicle(p Seen, near []Seen) []Flag {
 	if at < 0 {
 		return nil
 	}
+	// The neighbours that owe: what owes nothing is right, or looked at already.
 	var flags []Flag
-	if at > 0 {
-		flags = append(flags, l.pair(near[at-1], near[at])...)
+	before, after := at-1, at+1
+	for before >= 0 && !near[before].owes() {
+		before--
 	}
-	if at+1 < len(near) {
-		flags = append(flags, l.pair(near[at], near[at+1])...)
+	for after < len(near) && !near[after].owes() {
+		after++
+	}
+	if before >= 0 {
+		flags = append(flags, l.pair(near[before], near[at])...)
+	}
+	if after < len(near) {
+		flags = append(flags, l.pair(near[at], near[after])...)
+	}
+	// One trip may have been counted more than twice.
+	for i := range near {
+		first, second := min(i, at), max(i, at)
+		if i == at || i == before || i == after || between(&near[i], &near[at]) >= l.Again {
+			continue
+		}
+		for _, f := range l.pair(near[first], near[second]) {
+			if f.Rule == Twice {
+				flags = append(flags, f)
+			}
+		}
 	}
 	return append(flags, l.row(near, at)...)
 }
