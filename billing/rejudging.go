@@ -103,6 +103,8 @@ type Restatement struct {
 	DoneMicros int64
 	// Reads are added to the job's count of touched reads.
 	Reads int64
+	// Rerate is the bulk re-rate that the step belongs to; 0 belongs to none.
+	Rerate int64
 	// OnlyMoney: nothing changes but what passes owe, so that posters need not
 	// read them again.
 	OnlyMoney bool
@@ -114,6 +116,9 @@ type Restatement struct {
 type Restated struct {
 	// Passes are new or changed, as in a Batch.
 	Passes []Pass
+	// Changed are the ids of a bulk re-rate's passes that it does not touch any
+	// more, because they changed.
+	Changed []string
 	// Skipped are the ids of passes left alone because their reads are no longer
 	// kept.
 	Skipped []string
@@ -126,6 +131,9 @@ type View interface {
 	Passes(ctx context.Context, windows []Window) ([]Pass, error)
 	// ByID returns those of the passes that the books know, swallowed ones too.
 	ByID(ctx context.Context, ids []string) ([]Pass, error)
+	// PendingRerate returns pending rows of the step's bulk re-rate, in the order
+	// of their pass ids, and keeps other steps of it waiting.
+	PendingRerate(ctx context.Context, limit int) ([]RerateRow, error)
 	// ArchivedSince calls each with the archived read batches at or after the
 	// offsets, by partition, whose reads may lie in [fromMicros, toMicros].
 	// Partitions not named count from 0.

@@ -21,11 +21,13 @@ type change struct {
 	// gap is what the overlap guard holds; it is 0 where no pass moves.
 	gap      int64
 	postedAt time.Time
+	// money: nothing changes but what passes owe.
+	money bool
 }
 
 // moves reports whether passes may begin, end or move, so that the guard and
 // the facilities' longest pass matter.
-func (c *change) moves() bool { return c.decision == nil }
+func (c *change) moves() bool { return c.decision == nil && !c.money }
 
 // facilities returns the facilities to be locked, in order of name: those of
 // the passes, and those of the reads that joined a pass without changing it.

@@ -36,7 +36,7 @@ func restate(ctx context.Context, db database.Session, r *billing.Restatement) e
 	if locked == 0 {
 		return fmt.Errorf("facility %s: %w", r.Facility, billing.ErrNotFound)
 	}
-	v := &view{db: db}
+	v := &view{db: db, rerate: r.Rerate}
 	restated, err := r.Decide(ctx, v)
 	if err != nil {
 		return err
@@ -50,13 +50,18 @@ func restate(ctx context.Context, db database.Session, r *billing.Restatement) e
 			return err
 		}
 	}
+	if r.Rerate != 0 {
+		if err := markRerated(ctx, db, r.Rerate, &restated); err != nil {
+			return err
+		}
+	}
 	if len(restated.Passes) == 0 {
 		return nil
 	}
 	if err := checkRestated(r, restated.Passes); err != nil {
 		return err
 	}
-	c := &change{passes: restated.Passes, gap: r.Gap, postedAt: r.PostedAt}
+	c := &change{passes: restated.Passes, gap: r.Gap, postedAt: r.PostedAt, money: r.OnlyMoney}
 	if r.OnlyMoney {
 		return (&litePosting{db, c}).run(ctx)
 	}
@@ -92,8 +97,9 @@ func checkRestated(r *billing.Restatement, passes []billing.Pass) error {
 
 // view is billing.View on a transaction.
 type view struct {
-	db   database.Session
-	seen []billing.Pass
+	db     database.Session
+	rerate int64
+	seen   []billing.Pass
 }
 
 // viewWindow asks for one window, on both engines.

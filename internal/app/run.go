@@ -17,6 +17,7 @@ import (
 
 	billingoperator "freeflow/billing/operator"
 	"freeflow/billing/portal"
+	"freeflow/billing/public"
 	"freeflow/internal/observe"
 	"freeflow/internal/web"
 	parkoperator "freeflow/parking/operator"
@@ -40,6 +41,7 @@ type runFlags struct {
 	https                                 bool
 	session, keepReads                    time.Duration
 	parkingTariffs                        string
+	payments                              paymentFlags
 	noSamples                             bool
 	auditCheckpoints                      string
 	needReason                            bool
@@ -76,6 +78,7 @@ PostgreSQL; several processes may then share the work, each with its --target.`,
 	flags := cmd.Flags()
 	f.parts.add(flags)
 	f.parts.addBooks(flags)
+	f.payments.add(flags)
 	flags.StringSliceVar(&f.target, "target", targets, "parts to run in this process")
 	flags.BoolVar(&f.demo, "demo", false, "send a city's traffic through the gateway")
 	flags.Float64Var(&f.demoRate, "demo-rate", 25, "reads a second of the demo traffic")
@@ -101,6 +104,9 @@ PostgreSQL; several processes may then share the work, each with its --target.`,
 
 func (f *runFlags) check() error {
 	if err := f.parts.check(); err != nil {
+		return err
+	}
+	if err := f.payments.check(); err != nil {
 		return err
 	}
 	for _, t := range f.target {
@@ -163,6 +169,7 @@ type system struct {
 	// roadside are the network's units and the lanes of car parks.
 	roadside roadside
 	parking  *parkingParts   // nil without the target parking
+	payments *payments       // nil where this process makes none
 	intake   *gateway.Intake // nil without the gateway
 	feed     *portal.Feed
 	group    *errgroup.Group
@@ -302,6 +309,9 @@ func (s *system) start(ctx context.Context) error {
 		}
 		s.startParking(ctx)
 	}
+	if err := s.startPayments(ctx); err != nil {
+		return fmt.Errorf("building the payments: %w", err)
+	}
 	// The operators' API shows the gateway's alarms, so the gateway comes first.
 	for _, one := range []struct {
 		target string
@@ -355,6 +365,7 @@ func (s *system) matcher(ctx context.Context) {
 	s.group.Go(func() error { return relay(ctx, s.parts.books, s.parts.publisher, s.log) })
 	s.group.Go(func() error { return prune(ctx, s.parts.books, s.flags.keepReads, s.env.Clock, s.log) })
 	s.group.Go(func() error { return s.rejudge(ctx) })
+	s.group.Go(func() error { return s.rerate(ctx) })
 }
 
 func (s *system) gateway(context.Context) (*echo.Echo, error) {
@@ -396,6 +407,11 @@ func (s *system) operator(ctx context.Context) (*echo.Echo, error) {
 		}
 		tolls.Routes(e, keys)
 		docs = append(docs, operator.TariffsOpenAPI())
+		doc, err := s.corrections(e, keys)
+		if err != nil {
+			return nil, err
+		}
+		docs = append(docs, doc)
 		topics := s.billingTopics()
 		billingoperator.Mount(e, keys, topics...)
 		docs = append(docs, billingoperator.OpenAPI(topics...)...)
@@ -427,11 +443,22 @@ func (s *system) portal(ctx context.Context) (*echo.Echo, error) {
 		p.Routes(e)
 		s.group.Go(func() error { return followCharges(ctx, s.parts.brokers, s.feed, s.log) })
 	}
+	var docs [][]byte
 	if s.parking != nil {
-		if err := s.parking.public(e); err != nil {
-			return nil, err
-		}
+		docs = s.parking.public(e)
 	}
+	if s.payments != nil && s.flags.runs("portal") {
+		s.payments.public.Routes(e)
+		docs = append(docs, public.OpenAPI())
+	}
+	if len(docs) == 0 {
+		return e, nil
+	}
+	doc, err := web.MergeOpenAPI(docs...)
+	if err != nil {
+		return nil, fmt.Errorf("describing the public API: %w", err)
+	}
+	web.ServeOpenAPI(e, doc)
 	return e, nil
 }
 
@@ -482,6 +509,9 @@ func (s *system) greet() {
 	}
 	if s.flags.runs("gateway") {
 		fmt.Fprintf(&b, "  gateway     http://%s\n", s.address("gateway"))
+	}
+	if s.payments != nil && s.payments.bank != "" {
+		fmt.Fprintf(&b, "  bank        http://%s  (local payment provider; keys in %s)\n", s.payments.bank, paymentKeysFile)
 	}
 	fmt.Fprintf(&b, "  metrics     http://%s/metrics\n", s.address("admin"))
 	fmt.Fprintf(&b, "Passwords and keys are in %s/%s. Stop with Ctrl-C.\n\n", strings.TrimSuffix(s.flags.parts.data, "/"), credentialsFile)
