@@ -27,7 +27,7 @@ require (
 )
 
 require (
-	github.com/go-pdf/fpdf v0.9.0 // indirect
+	github.com/go-pdf/fpdf v0.9.0
 	github.com/kylelemons/godebug v1.1.0 // indirect
 )
 

@@ -56,7 +56,7 @@ var moneyProofs = []proof{
 		broken: []string{
 			`SELECT 'what was collected for ' || money_id || ': account ' || account || ' stands ' || ` + text("sum(cents)") + ` || ' ' || currency || ' cents off' FROM (
 				SELECT t.money_id, e.account, t.currency, e.amount_cents AS cents FROM entries e JOIN transactions t ON t.id = e.transaction_id
-					WHERE t.money_id <> '' AND substr(t.money_id, 1, 5) <> 'move:'
+					WHERE t.money_id <> '' AND substr(t.money_id, 1, 5) <> 'move:' AND substr(t.money_id, 1, 6) <> 'remit:'
 				UNION ALL SELECT s.receivable, 'wallet:' || s.holder, s.currency, -s.amount_cents FROM ` + standingCollections + ` s
 				UNION ALL SELECT s.receivable, s.debtor, s.currency, s.amount_cents FROM ` + standingCollections + ` s) AS legs
 			GROUP BY money_id, account, currency HAVING sum(cents) <> 0`,
