@@ -166,11 +166,11 @@ func (c *clearing) loadCollections(ctx context.Context) error {
 // payable reports whether something can be collected for the receivable now.
 func (r *receivableRow) payable() bool { return r.RestCents() > 0 && r.Hold == "" }
 
-// pay pays the whole rest out of the wallet, or marks the receivable short.
-// There must be a rest.
+// pay pays the whole rest out of the wallet, which is of the receivable's
+// currency, or marks the receivable short. There must be a rest.
 func (c *clearing) pay(r *receivableRow, w *walletRow) {
 	rest := r.RestCents()
-	if w == nil || w.Currency != r.Currency || w.BalanceCents < rest {
+	if w == nil || w.BalanceCents < rest {
 		r.changed = r.changed || !r.Short
 		r.Short = true
 		return

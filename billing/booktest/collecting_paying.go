@@ -247,6 +247,33 @@ var collectingTests = []moneyTest{
 			b.holds(t, map[string]int64{"acc-1": step.wallet})
 		}
 	}},
+	{"of several who paid, the latest gets back first", func(t *testing.T, b *purse) {
+		p := unpaid(1, 2000)
+		b.log.post(t, p)
+		b.follow(t)
+		pay := func(holder string, cents int64) {
+			b.move(t, receipt(holder, holder, cents))
+			b.do(t, func(tx billing.Money) error {
+				_, err := tx.Collect(context.Background(), holder, []string{passOf(1)}, postedAt)
+				return err
+			})
+		}
+		pay("once:1", 2000)
+		p = with(p, func(p *billing.Pass) { p.AmountCents = 3000 })
+		b.log.post(t, p)
+		b.follow(t)
+		pay("once:2", 1000)
+		// 25.00: the second of them pays 5.00 less; 15.00: the first pays it all.
+		for _, step := range []struct{ cents, one, two int64 }{{3000, 0, 0}, {2500, 0, 500}, {1500, 500, 1000}} {
+			if step.cents != p.AmountCents {
+				p = with(p, func(p *billing.Pass) { p.AmountCents = step.cents })
+				b.log.post(t, p)
+				b.follow(t)
+			}
+			b.paid(t, map[string][2]int64{passOf(1): {step.cents, step.cents}})
+			b.holds(t, map[string]int64{"once:1": step.one, "once:2": step.two})
+		}
+	}},
 	{"money that comes back pays what is open, oldest first", func(t *testing.T, b *purse) {
 		b.move(t, receipt("m", "acc-1", 1000))
 		b.log.post(t, toll(1, "acc-1", 900))

@@ -67,15 +67,15 @@ CREATE TABLE receivable (
 
 -- For lists in order of time: of everybody, of an account, of a vehicle, and of
 -- what nobody's account owes still.
-CREATE INDEX receivable_occurred ON receivable (occurred_micros, id);
-CREATE INDEX receivable_account ON receivable (account, occurred_micros, id) WHERE account <> '';
-CREATE INDEX receivable_vehicle ON receivable (vehicle, occurred_micros, id) WHERE vehicle <> '';
-CREATE INDEX receivable_nobodys ON receivable (occurred_micros, id) WHERE account = '' AND paid_cents < amount_cents;
+CREATE INDEX receivable_occurred ON receivable (occurred_micros);
+CREATE INDEX receivable_account ON receivable (account, occurred_micros) WHERE account <> '';
+CREATE INDEX receivable_vehicle ON receivable (vehicle, occurred_micros) WHERE vehicle <> '';
+CREATE INDEX receivable_nobodys ON receivable (occurred_micros) WHERE account = '' AND paid_cents < amount_cents;
 
 -- For collecting in order of postings: of an account, and of a class tag's own
 -- vehicle.
-CREATE INDEX receivable_open ON receivable (account, posting, id) WHERE account <> '' AND paid_cents < amount_cents;
-CREATE INDEX receivable_open_tag ON receivable (vehicle, posting, id) WHERE substr(vehicle, 1, 4) = 'tag:' AND paid_cents < amount_cents;
+CREATE INDEX receivable_open ON receivable (account, posting) WHERE account <> '' AND paid_cents < amount_cents;
+CREATE INDEX receivable_open_tag ON receivable (vehicle, posting) WHERE substr(vehicle, 1, 4) = 'tag:' AND paid_cents < amount_cents;
 
 -- Payments of receivables out of wallets; reversed_at is 0 while one stands.
 -- place is the wallet's count: a later one was made later. debtor is the
