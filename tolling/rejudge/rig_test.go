@@ -13,6 +13,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -50,21 +51,58 @@ type rig struct {
 	reads   []oracle.Read
 	rows    []registry.Assignment
 	log     *slog.Logger
-	said    bytes.Buffer
+	said    buffer
 }
 
-// newRig makes a rig over books that it opens at the address.
+// buffer keeps what several goroutines log.
+type buffer struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (b *buffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.Write(p)
+}
+
+func (b *buffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.String()
+}
+
+// newRig makes a rig over books that it opens at the address, with a stream of
+// about so many reads.
 func newRig(t *testing.T, url string, seed uint64, reads int) *rig {
 	t.Helper()
-	r := &rig{T: t, seed: seed, rng: rand.New(rand.NewPCG(seed, 11)), open: passage.NewMemory()}
-	r.log = slog.New(slog.NewTextHandler(&r.said, nil))
 	stream := traffic.Adversarial(seed, reads)
+	r := newBareRig(t, url, seed, stream.Now)
 	if r.rng.IntN(2) == 0 {
 		stream.Shuffle(r.rng)
 	} else {
 		stream.InOrder(r.rng)
 	}
-	r.clock = clock.At(stream.Now)
+	var err error
+	if r.reads, err = oracle.ParseReads(strings.NewReader(stream.Accepted())); err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(stream.Accepted()) {
+		if line = strings.TrimSpace(line); line != "" {
+			r.arrive(line)
+		}
+	}
+	if r.rows, err = registry.Parse(strings.NewReader(stream.Registry), r.network.KnowsClass); err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// newBareRig makes one without reads.
+func newBareRig(t *testing.T, url string, seed uint64, now time.Time) *rig {
+	t.Helper()
+	r := &rig{T: t, seed: seed, rng: rand.New(rand.NewPCG(seed, 11)), open: passage.NewMemory(), clock: clock.At(now)}
+	r.log = slog.New(slog.NewTextHandler(&r.said, nil))
 	var err error
 	if r.network, err = tariff.Open("hongkong"); err != nil {
 		t.Fatal(err)
@@ -78,17 +116,6 @@ func newRig(t *testing.T, url string, seed uint64, reads int) *rig {
 			t.Error(err)
 		}
 	})
-	if r.reads, err = oracle.ParseReads(strings.NewReader(stream.Accepted())); err != nil {
-		t.Fatal(err)
-	}
-	for line := range strings.Lines(stream.Accepted()) {
-		if line = strings.TrimSpace(line); line != "" {
-			r.arrive(line)
-		}
-	}
-	if r.rows, err = registry.Parse(strings.NewReader(stream.Registry), r.network.KnowsClass); err != nil {
-		t.Fatal(err)
-	}
 	r.current = registry.NewCurrent()
 	r.follow = NewFollower(r.books, r.current)
 	return r
@@ -136,7 +163,9 @@ func (r *rig) matcher(owner string) *matcher.Matcher {
 
 type none struct{}
 
-func (none) Reject(context.Context, []rsu.Rejected) error { return errors.New("nothing is to be rejected") }
+func (none) Reject(context.Context, []rsu.Rejected) error {
+	return errors.New("nothing is to be rejected")
+}
 
 // serve posts records of a partition up to an offset, in batches of at most
 // limit.
