@@ -192,7 +192,7 @@ func (c *Chain) judge(r *Row, keys Keys) (Entry, error) {
 		return Entry{}, fmt.Errorf("its files are of the network %.64q", network.Name())
 	}
 	if before := c.Standing(); before != nil {
-		if bad := tariff.Succession(before.Loaded, network); len(bad) > 0 {
+		if bad := tariff.Succession(before.Loaded, network, files); len(bad) > 0 {
 			return Entry{}, fmt.Errorf("it cannot take the place of what was published: %s", bad[0])
 		}
 	}

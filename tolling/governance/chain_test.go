@@ -392,10 +392,7 @@ func TestTheClockCrossesTheInstantWithinABatch(t *testing.T) {
 // TestChainOfPublications compares the chain with a plain account of what was
 // published and withdrawn, in any order of instants.
 func TestChainOfPublications(t *testing.T) {
-	base, err := tariff.ReadFiles("hongkong")
-	if err != nil {
-		t.Fatal(err)
-	}
+	base := someFiles(t)
 	signer := key(1)
 	rapid.Check(t, func(t *rapid.T) {
 		chain := &governance.Chain{}

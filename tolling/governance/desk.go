@@ -204,7 +204,7 @@ func check(base *Chain, files tariff.Files, effective time.Time) (bad []tariff.P
 	}
 	seen := map[tariff.Problem]bool{}
 	for _, before := range base.Networks() {
-		for _, p := range tariff.Succession(before, network) {
+		for _, p := range tariff.Succession(before, network, files) {
 			if !seen[p] {
 				seen[p] = true
 				bad = append(bad, p)

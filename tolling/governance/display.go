@@ -167,6 +167,8 @@ type DisplayStore interface {
 	// Shown returns what the signs showed in [from, to], with what each showed
 	// when it began.
 	Shown(ctx context.Context, network string, from, to time.Time) ([]Shown, error)
+	// HasSigns reports whether any sign ever showed anything.
+	HasSigns(ctx context.Context, network string) (bool, error)
 	// Progress returns until when a sweep has compared; the zero time if it
 	// never did.
 	Progress(ctx context.Context, network, sweep string) (time.Time, error)
@@ -276,6 +278,10 @@ const (
 // Turn compares what has come since the last turn, and says what it raised. It
 // may be run by several processes.
 func (d *Displays) Turn(ctx context.Context) ([]Finding, error) {
+	// Where no sign tells anything, which is most places, nothing is written.
+	if any, err := d.Store.HasSigns(ctx, d.Live.Name()); err != nil || !any {
+		return nil, err
+	}
 	var raised []Finding
 	for _, sweep := range []struct {
 		name  string

@@ -11,15 +11,11 @@ import (
 	"pgregory.net/rapid"
 
 	"freeflow/tolling/governance"
-	"freeflow/tolling/tariff"
 )
 
 // TestTrialAgainstAnAccount compares a dry run with sums made the plain way.
 func TestTrialAgainstAnAccount(t *testing.T) {
-	base, err := tariff.ReadFiles("hongkong")
-	if err != nil {
-		t.Fatal(err)
-	}
+	base := someFiles(t)
 	before, err := base.Load("before")
 	if err != nil {
 		t.Fatal(err)

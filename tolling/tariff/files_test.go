@@ -32,7 +32,7 @@ func TestFilesInOneForm(t *testing.T) {
 		if d := Diff(opened, n); !d.Empty() {
 			t.Errorf("%s read as files differs from %s opened: %+v", name, name, d)
 		}
-		if bad := Succession(opened, n); len(bad) > 0 {
+		if bad := Succession(opened, n, files); len(bad) > 0 {
 			t.Errorf("%s cannot follow itself: %v", name, bad)
 		}
 		if _, changes := FirstChange(opened, n, time.Time{}); changes {
@@ -173,10 +173,10 @@ func TestDayTypesAndFirstChanges(t *testing.T) {
 			t.Errorf("from %s: %s, %v; want %s", c.from, at, changes, c.want)
 		}
 	}
-	if bad := Succession(n, later); len(bad) > 0 {
+	if bad := Succession(n, later, nil); len(bad) > 0 {
 		t.Errorf("a new version: %v", bad)
 	}
-	if bad := Succession(later, n); len(bad) > 0 {
+	if bad := Succession(later, n, nil); len(bad) > 0 {
 		t.Errorf("a version taken away: %v", bad)
 	}
 }

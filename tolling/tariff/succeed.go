@@ -3,6 +3,7 @@ package tariff
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -51,13 +52,14 @@ func FirstChange(before, after *Network, from time.Time) (at time.Time, changes 
 // lanes are not taken away, nor are classes, facilities and toll points, which
 // do not move to another facility or direction either. A version of the same
 // name has the same beginning and the same tolls: a version is never edited,
-// a correction has a name of its own.
-func Succession(before, after *Network) []Problem {
+// a correction has a name of its own. The files of after tell the lines; nil
+// leaves them out.
+func Succession(before, after *Network, files Files) []Problem {
 	var bad problems
 	b, a := before.settings, after.settings
 	same := func(key string, was, is any) {
 		if was != is {
-			bad.add(networkFile, 0, "%s is %v and was %v: a running system keeps it; put it back", key, is, was)
+			bad.add(networkFile, files.line(networkFile, key), "%s is %v and was %v: a running system keeps it; put it back", key, is, was)
 		}
 	}
 	same("name", b.name, a.name)
@@ -67,7 +69,7 @@ func Succession(before, after *Network) []Problem {
 	same("turn_round_seconds", b.turnRoundSeconds, a.turnRoundSeconds)
 	same("earliest_read", time.UnixMicro(b.earliestMicros).UTC(), time.UnixMicro(a.earliestMicros).UTC())
 	if a.lanes < b.lanes {
-		bad.add(networkFile, 0, "lanes is %d and was %d: units would be taken away; leave it or raise it", a.lanes, b.lanes)
+		bad.add(networkFile, files.line(networkFile, "lanes"), "lanes is %d and was %d: units would be taken away; leave it or raise it", a.lanes, b.lanes)
 	}
 	for _, c := range before.classes {
 		if !after.KnowsClass(c.name) {
@@ -84,37 +86,53 @@ func Succession(before, after *Network) []Problem {
 		case !ok:
 			bad.add(pointsFile, 0, "toll point %s is gone, and passes in the books are at it; put it back", p.Name)
 		case q != p.TollPoint:
-			bad.add(pointsFile, 0, "toll point %s is at %s %s and was at %s %s; give the other place a toll point of its own",
+			bad.add(pointsFile, files.line(pointsFile, p.Name), "toll point %s is at %s %s and was at %s %s; give the other place a toll point of its own",
 				p.Name, q.Facility, q.Direction, p.Facility, p.Direction)
 		}
 	}
-	sameVersions(before, after, &bad)
+	sameVersions(before, after, files, &bad)
 	return bad.list
+}
+
+// line returns the number of the first line that begins with the cells, 0 where
+// there is none: the columns of a file may be in another order.
+func (f Files) line(file string, cells ...string) int {
+	prefix, n := strings.Join(cells, ",")+",", 0
+	for line := range strings.Lines(string(f[file])) {
+		if n++; strings.HasPrefix(line, prefix) {
+			return n
+		}
+	}
+	return 0
 }
 
 // sameVersions complains about versions that kept their name and not their
 // tolls, once a version.
-func sameVersions(before, after *Network, bad *problems) {
+func sameVersions(before, after *Network, files Files, bad *problems) {
 	for _, v := range before.versions {
 		i := slices.IndexFunc(after.versions, func(w Version) bool { return w.Name == v.Name })
 		if i < 0 {
 			continue
 		}
 		if w := after.versions[i]; !w.Begins.Equal(v.Begins) {
-			bad.add(versionsFile, 0, "version %s begins %s and was published with %s: a published version is never edited; give the change a version of its own name",
+			bad.add(versionsFile, files.line(versionsFile, v.Name), "version %s begins %s and was published with %s: a published version is never edited; give the change a version of its own name",
 				v.Name, w.Begins.Format(time.RFC3339), v.Begins.Format(time.RFC3339))
 			continue
 		}
-		if where := editedToll(before, after, v.Begins.Unix()); where != "" {
-			bad.add(tollsFile, 0, "version %s was published with other tolls (%s): a published version is never edited; give the change a version of its own name", v.Name, where)
+		if key, where := editedToll(before, after, v.Begins.Unix()); where != "" {
+			line := files.line(tollsFile, v.Name, key.place, key.class)
+			if point, ok := after.Point(key.place); ok && line == 0 {
+				line = files.line(tollsFile, v.Name, point.Facility, key.class)
+			}
+			bad.add(tollsFile, line, "version %s was published with other tolls (%s): a published version is never edited; give the change a version of its own name", v.Name, where)
 		}
 	}
 }
 
-// editedToll names one toll of the version that begins at the instant which
-// the networks have differently, empty if there is none. A place or class that
-// the older network does not have at all is no edit.
-func editedToll(before, after *Network, begins int64) string {
+// editedToll finds one toll of the version that begins at the instant which the
+// networks have differently, and says how; empty if there is none. A place or
+// class that the older network does not have at all is no edit.
+func editedToll(before, after *Network, begins int64) (where pair, how string) {
 	own := func(plans []plan) *plan {
 		i := slices.IndexFunc(plans, func(p plan) bool { return p.begins == begins })
 		if i < 0 {
@@ -138,9 +156,9 @@ func editedToll(before, after *Network, begins int64) string {
 			}
 			if days := diffDays(was, is); len(days) > 0 {
 				m := days[0].Minutes[0]
-				return fmt.Sprintf("%s %s, %s %s-%s: %s was %s", place, c.name, days[0].Days, m.From, m.Until, m.New, m.Old)
+				return key, fmt.Sprintf("%s %s, %s %s-%s: %s was %s", place, c.name, days[0].Days, m.From, m.Until, m.New, m.Old)
 			}
 		}
 	}
-	return ""
+	return pair{}, ""
 }

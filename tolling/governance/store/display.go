@@ -78,6 +78,20 @@ func (s *Store) Shown(ctx context.Context, network string, from, to time.Time) (
 	return list, nil
 }
 
+// HasSigns reports whether any sign showed anything. See
+// governance.DisplayStore.
+func (s *Store) HasSigns(ctx context.Context, network string) (found bool, err error) {
+	err = s.db.Direct(ctx, func(db database.Session) error {
+		var sign string
+		found, err = database.One(ctx, db, `SELECT sign FROM tariff_sign WHERE network = $1 LIMIT 1`, []any{network}, &sign)
+		return err
+	})
+	if err != nil {
+		return false, fmt.Errorf("looking for signs: %w", err)
+	}
+	return found, nil
+}
+
 // Progress returns until when a sweep has compared. See
 // governance.DisplayStore.
 func (s *Store) Progress(ctx context.Context, network, sweep string) (time.Time, error) {
