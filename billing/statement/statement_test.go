@@ -263,10 +263,7 @@ func (w *world) all(account string) (list []statement.Statement) {
 
 // property runs random months and compares statement, CSV, PDF and the list.
 func property(t *testing.T, url func(testing.TB) string, checks bool) {
-	maker, err := pdf.New()
-	if err != nil {
-		t.Fatal(err)
-	}
+	maker := pdf.New()
 	rapid.Check(t, func(rt *rapid.T) {
 		w := newWorld(t, url(t))
 		days := rapid.IntRange(35, 70).Draw(rt, "days")

@@ -16,6 +16,7 @@ func (s *system) billingTopics() []billingoperator.Topic {
 			KnowsClass: s.parts.network.KnowsClass, Currency: s.parts.network.Currency(),
 		},
 		&billingoperator.Unpaid{Books: s.parts.books, Ladder: s.ladder(), Clock: s.env.Clock},
+		s.statementsTopic(),
 	}
 }
 

@@ -332,6 +332,7 @@ func (s *system) start(ctx context.Context) error {
 		if err := s.startCollecting(ctx); err != nil {
 			return err
 		}
+		s.startStatements(ctx)
 	}
 	if !s.flags.demo {
 		return nil

@@ -20,6 +20,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/go-pdf/fpdf"
@@ -46,25 +47,33 @@ var ErrTooLong = errors.New("too long for a PDF")
 
 // Maker makes documents. Safe for concurrent use.
 type Maker struct {
+	// unpack unpacks the font when the first document is made.
+	unpack func() (face, error)
+}
+
+// face is the font, and what it shows.
+type face struct {
 	font   []byte
 	glyphs coverage
 }
 
-// New unpacks the font.
-func New() (*Maker, error) {
+// New returns a maker.
+func New() *Maker { return &Maker{sync.OnceValues(unpacked)} }
+
+func unpacked() (face, error) {
 	z, err := gzip.NewReader(bytes.NewReader(fontFile))
 	if err != nil {
-		return nil, fmt.Errorf("unpacking the font: %w", err)
+		return face{}, fmt.Errorf("unpacking the font: %w", err)
 	}
 	font, err := io.ReadAll(io.LimitReader(z, maxFont))
 	if err != nil {
-		return nil, fmt.Errorf("unpacking the font: %w", err)
+		return face{}, fmt.Errorf("unpacking the font: %w", err)
 	}
 	glyphs, err := coverageOf(font)
 	if err != nil {
-		return nil, fmt.Errorf("reading the font: %w", err)
+		return face{}, fmt.Errorf("reading the font: %w", err)
 	}
-	return &Maker{font, glyphs}, nil
+	return face{font, glyphs}, nil
 }
 
 // Words name what the books know by codes only.
@@ -96,7 +105,11 @@ func (m *Maker) Make(d Document) ([]byte, error) {
 	if len(d.Lines) > MaxLines {
 		return nil, fmt.Errorf("statement %s has %d lines, more than %d: %w", d.Statement.Number, len(d.Lines), MaxLines, ErrTooLong)
 	}
-	p := &page{Fpdf: fpdf.New("P", "mm", "A4", ""), d: d, glyphs: m.glyphs, said: wordsOf(d.Language), widths: map[rune]float64{}}
+	f, err := m.unpack()
+	if err != nil {
+		return nil, err
+	}
+	p := &page{Fpdf: fpdf.New("P", "mm", "A4", ""), d: d, glyphs: f.glyphs, said: wordsOf(d.Language), widths: map[rune]float64{}}
 	p.SetProducer("freeflow", true)
 	p.SetTitle(p.said.title+" "+d.Statement.Number, true)
 	p.SetLang(d.Language)
@@ -108,7 +121,7 @@ func (m *Maker) Make(d Document) ([]byte, error) {
 	p.SetAutoPageBreak(false, margin)
 	p.AliasNbPages("{nb}")
 	// The library writes into what it was given.
-	p.AddUTF8FontFromBytes(family, "", bytes.Clone(m.font))
+	p.AddUTF8FontFromBytes(family, "", bytes.Clone(f.font))
 	p.SetFont(family, "", usual)
 	p.SetFooterFunc(p.footer)
 	p.first()

@@ -56,11 +56,7 @@ func document(n int, language, name string) pdf.Document {
 
 func make1(t testing.TB, d pdf.Document) []byte {
 	t.Helper()
-	m, err := pdf.New()
-	if err != nil {
-		t.Fatal(err)
-	}
-	b, err := m.Make(d)
+	b, err := pdf.New().Make(d)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -171,20 +167,13 @@ func TestFiveThousandLines(t *testing.T) {
 	if took > 2*time.Minute {
 		t.Errorf("it took %s", took)
 	}
-	m, err := pdf.New()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := m.Make(document(pdf.MaxLines+1, statement.English, "x")); !errors.Is(err, pdf.ErrTooLong) {
+	if _, err := pdf.New().Make(document(pdf.MaxLines+1, statement.English, "x")); !errors.Is(err, pdf.ErrTooLong) {
 		t.Errorf("too many lines: %v", err)
 	}
 }
 
 func BenchmarkMake(b *testing.B) {
-	m, err := pdf.New()
-	if err != nil {
-		b.Fatal(err)
-	}
+	m := pdf.New()
 	for _, n := range []int{30, 300, 5000} {
 		d := document(n, statement.Chinese, "陳大文")
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
