@@ -39,7 +39,7 @@ nobody has rewritten it since. See docs/audit.md.`,
 			return cmd.Help()
 		},
 	}
-	cmd.AddCommand(newAuditVerify(env), newAuditCheckpoint(env), newAuditExport(env), newAuditInclusion(env), newAuditErase(env))
+	cmd.AddCommand(newAuditVerify(env), newAuditCheckpoint(env), newAuditExport(env), newAuditInclusion(env), newAuditErase(env), newAuditPseudonym(env))
 	return cmd
 }
 

@@ -79,7 +79,10 @@ func TestAuditEndToEnd(t *testing.T) {
 	if v := verify("--checkpoint", kept); v.status != 1 || !strings.Contains(v.stdout, "kept.txt") {
 		t.Errorf("a changed checkpoint: %d %s %s", v.status, v.stdout, v.stderr)
 	}
-	for _, bad := range [][]string{{"audit", "export", "--data", dir}, {"audit", "inclusion"}, {"audit", "erase"}, {"audit", "nothing"},
+	if p := run(t, "", "audit", "pseudonym", "--data", dir, "AB1234"); p.status != 0 || !strings.HasPrefix(p.stdout, "px1-") {
+		t.Errorf("pseudonym: %d %s %s", p.status, p.stdout, p.stderr)
+	}
+	for _, bad := range [][]string{{"audit", "pseudonym"}, {"audit", "export", "--data", dir}, {"audit", "inclusion"}, {"audit", "erase"}, {"audit", "nothing"},
 		{"audit", "verify", "--data", t.TempDir(), "--checkpoint", kept}} {
 		if v := run(t, "", bad...); v.status != 2 {
 			t.Errorf("%v: %d %s", bad, v.status, v.stderr)
