@@ -85,6 +85,16 @@ func (t *Tx) decidePass(ctx context.Context, id string, revision int64, d billin
 // matcher's word for it, which its digest of a pass leaves out.
 const reasonReopened = "reopened"
 
+// KnowsAccount reports whether there is such an account. See dispute.Tx.
+func (t *Tx) KnowsAccount(ctx context.Context, id string) (bool, error) {
+	n := int64(0)
+	found, err := database.One(ctx, t.db, `SELECT 1 FROM account WHERE id = $1 UNION ALL SELECT 1 FROM assignment WHERE account = $1 AND until_version = 0 LIMIT 1`, []any{id}, &n)
+	if err != nil {
+		return false, fmt.Errorf("looking for account %s: %w", id, err)
+	}
+	return found, nil
+}
+
 // NoticeNames returns what a notice names. See dispute.Tx.
 func (t *Tx) NoticeNames(ctx context.Context, plate, number string) ([]string, error) {
 	return t.texts(ctx, `SELECT i.receivable FROM payment_reference n JOIN payment_reference_item i ON i.number = n.number

@@ -110,6 +110,15 @@ func (s *Service) weigh(ctx context.Context, tx Tx, d *Dispute, r *Ruling) (outc
 		return outcome{}, sub, conflict("the charge has changed since revision %d was looked at; look at it again", r.PassRevision)
 	}
 	r.PassRevision = sub.revision
+	if r.Account != "" {
+		known, err := tx.KnowsAccount(ctx, r.Account)
+		if err == nil && !known {
+			err = invalid("there is no account %s", r.Account)
+		}
+		if err != nil {
+			return outcome{}, sub, err
+		}
+	}
 	var after outcome
 	switch {
 	case r.Act == None:

@@ -127,6 +127,7 @@ func TestRulings(t *testing.T) {
 		"no tariff":        {dispute.Ruling{Outcome: dispute.Upheld, Code: "class-corrected", Act: dispute.Rate, Class: "none"}, "", "", "", 0, 0, billing.ErrInvalid},
 		"another account":  {dispute.Ruling{Outcome: dispute.Upheld, Code: "vehicle-was-sold", Act: dispute.Reassign, Account: "B"}, "charged", "B", "private_car", 3000, 3000, nil},
 		"nobody's":         {dispute.Ruling{Outcome: dispute.Upheld, Code: "another-vehicle", Act: dispute.Reassign}, "unpaid", "", "private_car", 3000, 3000, nil},
+		"no account":       {dispute.Ruling{Outcome: dispute.Upheld, Code: "vehicle-was-sold", Act: dispute.Reassign, Account: "Z"}, "", "", "", 0, 0, billing.ErrInvalid},
 		"its own account":  {dispute.Ruling{Outcome: dispute.Upheld, Code: "vehicle-was-sold", Act: dispute.Reassign, Account: "A"}, "", "", "", 0, 0, billing.ErrInvalid},
 		"a part":           {dispute.Ruling{Outcome: dispute.Partly, Code: "goodwill", Act: dispute.Reduce, AmountCents: 1000, Note: "queue"}, "charged", "A", "private_car", 1000, 2000, nil},
 		"a part, upheld":   {dispute.Ruling{Outcome: dispute.Upheld, Code: "goodwill", Act: dispute.Reduce, AmountCents: 1000, Note: "queue"}, "", "", "", 0, 0, billing.ErrInvalid},
@@ -142,6 +143,10 @@ func TestRulings(t *testing.T) {
 			r := newRoad(t, sqliteURL(t))
 			id := r.pass(1, "CHT-N", at(2026, 11, 25, 9, 0), nil)
 			d := r.mustOpen(id, dispute.Other, "wrong")
+			rows := []billing.Assignment{{Account: "A", Plate: "XY1", Class: "private_car"}, {Account: "B", Plate: "B1", Class: "private_car"}}
+			if _, err := r.books.PutRegistry(context.Background(), rows, r.clock.Now()); err != nil {
+				t.Fatal(err)
+			}
 			got, err := r.decide(d.Reference, "amy", tc.ruling)
 			if tc.fails != nil {
 				if !errors.Is(err, tc.fails) {

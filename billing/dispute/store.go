@@ -66,6 +66,9 @@ type Tx interface {
 	// DecidePass posts a person's decision on a standing pass, whatever its
 	// status. billing.ErrConflict if it stands at another revision.
 	DecidePass(ctx context.Context, id string, revision int64, d billing.Decision) (billing.Pass, error)
+	// KnowsAccount reports whether there is such an account, or the registry names
+	// it.
+	KnowsAccount(ctx context.Context, id string) (bool, error)
 	// NoticeNames returns the receivables that a notice names, by its number and
 	// the plate on it; none if they do not go together.
 	NoticeNames(ctx context.Context, plate, number string) ([]string, error)

@@ -42,6 +42,7 @@ type runFlags struct {
 	session, keepReads                    time.Duration
 	parkingTariffs                        string
 	payments                              paymentFlags
+	disputes                              disputeFlags
 	noSamples                             bool
 	auditCheckpoints                      string
 	needReason                            bool
@@ -79,6 +80,7 @@ PostgreSQL; several processes may then share the work, each with its --target.`,
 	f.parts.add(flags)
 	f.parts.addBooks(flags)
 	f.payments.add(flags)
+	f.disputes.add(flags)
 	flags.StringSliceVar(&f.target, "target", targets, "parts to run in this process")
 	flags.BoolVar(&f.demo, "demo", false, "send a city's traffic through the gateway")
 	flags.Float64Var(&f.demoRate, "demo-rate", 25, "reads a second of the demo traffic")
@@ -107,6 +109,9 @@ func (f *runFlags) check() error {
 		return err
 	}
 	if err := f.payments.check(); err != nil {
+		return err
+	}
+	if err := f.disputes.check(); err != nil {
 		return err
 	}
 	for _, t := range f.target {
@@ -333,6 +338,9 @@ func (s *system) start(ctx context.Context) error {
 			return err
 		}
 		s.startStatements(ctx)
+		if err := s.startDisputes(ctx); err != nil {
+			return err
+		}
 	}
 	if !s.flags.demo {
 		return nil
