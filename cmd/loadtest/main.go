@@ -1,5 +1,6 @@
 // Command loadtest sends a city's reads to a running freeflow, in an open
-// loop, and checks what it charges for them; see 'loadtest --help'.
+// loop, and checks what it charges for them; see 'loadtest --help'. 'loadtest
+// month' plays one month of accounts and money and checks it to the cent.
 package main
 
 import (
@@ -10,11 +11,16 @@ import (
 
 	"freeflow/internal/clock"
 	"freeflow/loadtest/load"
+	"freeflow/loadtest/month"
 )
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	status := load.Main(ctx, clock.System{}, os.Args[1:], os.Stdout, os.Stderr)
+	run, args := load.Main, os.Args[1:]
+	if len(args) > 0 && args[0] == "month" {
+		run, args = month.Main, args[1:]
+	}
+	status := run(ctx, clock.System{}, args, os.Stdout, os.Stderr)
 	stop()
 	os.Exit(status)
 }

@@ -1,0 +1,14 @@
+//go:build services
+
+package month
+
+import (
+	"testing"
+
+	"freeflow/internal/database/databasetest"
+)
+
+// TestPostgreSQL plays the month with two processes at once.
+func TestPostgreSQL(t *testing.T) {
+	play(t, Config{Accounts: 200, Days: 31, Seed: 2, Database: databasetest.URL(t), Crashes: 40})
+}
