@@ -129,6 +129,27 @@ type staff struct {
 	path   string
 	shared web.Holder
 	now    atomic.Pointer[[]web.Holder]
+	// tell hears who is known at the start, and who comes and goes; may be nil.
+	tell func(ctx context.Context, action, name string) error
+}
+
+// told tells what differs between two lists of holders.
+func (s *staff) told(ctx context.Context, before, after []web.Holder) error {
+	if s.tell == nil {
+		return nil
+	}
+	var all error
+	for _, h := range after {
+		if !slices.ContainsFunc(before, func(b web.Holder) bool { return b.Name == h.Name && b.Sum == h.Sum }) {
+			all = errors.Join(all, s.tell(ctx, "staff.added", h.Name))
+		}
+	}
+	for _, h := range before {
+		if !slices.ContainsFunc(after, func(a web.Holder) bool { return a.Name == h.Name && a.Sum == h.Sum }) {
+			all = errors.Join(all, s.tell(ctx, "staff.removed", h.Name))
+		}
+	}
+	return all
 }
 
 // openStaff reads the staff file; the shared key belongs to nobody in
@@ -162,6 +183,9 @@ func (s *staff) holders() []web.Holder { return *s.now.Load() }
 // removed cannot, within a second. A file that cannot be read leaves the staff
 // as it was.
 func (s *staff) watch(ctx context.Context, log *slog.Logger) error {
+	if err := s.told(ctx, []web.Holder{s.shared}, s.holders()); err != nil && ctx.Err() == nil {
+		log.ErrorContext(ctx, "the audit trail was not told of the staff", "err", err)
+	}
 	tick := time.NewTicker(watchEvery)
 	defer tick.Stop()
 	var seen fs.FileInfo
@@ -180,7 +204,12 @@ func (s *staff) watch(ctx context.Context, log *slog.Logger) error {
 			if seen = info; err != nil {
 				seen = nil
 			}
-			if err := s.load(); err != nil {
+			before := s.holders()
+			err = s.load()
+			if err == nil {
+				err = s.told(ctx, before, s.holders())
+			}
+			if err != nil && ctx.Err() == nil {
 				log.ErrorContext(ctx, "staff not refreshed; who was known before still is", "err", err)
 			}
 		}

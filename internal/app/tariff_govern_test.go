@@ -166,6 +166,13 @@ func TestTollsChangeWhileTheSystemRuns(t *testing.T) {
 		t.Error("ended badly")
 	}
 
+	trail := run(t, "", "audit", "export", "--data", dir, "--by", "ada", "--reason", "a test")
+	for _, action := range []string{"staff.added", "tariff.seeded", "tariff.drafted", "tariff.tried", "tariff.approved", "tariff.published"} {
+		if !strings.Contains(trail.stdout, action) {
+			t.Errorf("the audit trail lacks %s: %+v", action, trail)
+		}
+	}
+
 	// Somebody changes the stored instant; the process that starts again still has
 	// what verified last, and says so.
 	db, err := sql.Open("sqlite", filepath.Join(dir, "books.db"))

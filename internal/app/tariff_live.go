@@ -364,6 +364,14 @@ func (t *tariffs) Alarms(ctx context.Context) ([]operator.Alarm, error) {
 	return all, nil
 }
 
+// tellStaff tells the audit trail of the people whose keys this process takes:
+// whoever makes two keys for one person cannot do so unseen.
+func (t *tariffs) tellStaff(ctx context.Context, action, name string) error {
+	return t.store.Do(ctx, func(tx governance.Tx) error {
+		return tx.Record(ctx, governance.Event{At: t.clock.Now(), By: "system", Action: action, Kind: "staff", Subject: name})
+	})
+}
+
 // healthy is the health check.
 func (t *tariffs) healthy(context.Context) error {
 	t.mu.Lock()

@@ -137,11 +137,13 @@ func (d *Desk) Revise(ctx context.Context, by, draft string, after int64, w Wish
 func (d *Desk) base(ctx context.Context, tx Tx) (*Chain, error) {
 	chain := d.Live.Chain()
 	head := chain.Head()
-	later, err := tx.Statements(ctx, head.Network, head.Sequence+1)
-	if err != nil {
+	later, err := tx.Statements(ctx, head.Network, head.Sequence)
+	switch {
+	case err != nil:
 		return nil, err
-	}
-	if len(later) > 0 {
+	case len(later) == 0 || later[0].Hash() != head.Hash:
+		return nil, fmt.Errorf("%w: the database does not hold the last statement, %d, as this process believes it (the alarms tell more); put it back first", ErrConflict, head.Sequence)
+	case len(later) > 1:
 		return nil, fmt.Errorf("%w: statement %d of the network is not in force here: it was made just now, so try again, or it is refused, which the alarms tell", ErrStale, later[len(later)-1].Sequence)
 	}
 	return chain, nil

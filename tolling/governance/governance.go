@@ -147,7 +147,8 @@ type Event struct {
 	At     time.Time
 	By     string
 	Action string
-	// Subject is the draft, or the network and number of a statement.
+	// Kind is what Subject is; empty means "tariff": a draft, network or finding.
+	Kind    string
 	Subject string
 	Reason  string
 	// Detail holds digests and instants, as text.

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"crypto/ed25519"
 	"fmt"
@@ -255,6 +256,6 @@ func (t *tx) Record(ctx context.Context, e governance.Event) error {
 	}
 	return audit.Append(ctx, t.db, audit.Event{
 		At: e.At, Actor: audit.Actor{Name: e.By, Role: role}, Action: e.Action,
-		Subject: audit.Subject{Kind: "tariff", ID: e.Subject}, Reason: e.Reason, Detail: e.Detail,
+		Subject: audit.Subject{Kind: cmp.Or(e.Kind, "tariff"), ID: e.Subject}, Reason: e.Reason, Detail: e.Detail,
 	})
 }
