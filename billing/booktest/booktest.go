@@ -27,6 +27,7 @@ type Books interface {
 	billing.Credentials
 	billing.Retention
 	billing.Charging
+	billing.Rejudging
 }
 
 // Run runs the whole suite, a subtest a behaviour.
@@ -37,7 +38,7 @@ func Run(t *testing.T, fresh func(t *testing.T) Books) {
 	}{
 		{"Posting", postingTests}, {"Money", moneyTests}, {"Overlap", overlapTests}, {"Reading", readingTests},
 		{"Deciding", decidingTests}, {"Registry", registryTests}, {"Outbox", outboxTests},
-		{"Model", modelTests}, {"Concurrency", concurrencyTests},
+		{"Rejudging", rejudgingTests}, {"Model", modelTests}, {"Concurrency", concurrencyTests},
 		{"Charging", chargingTests}, {"Payments", paymentTests}, {"ChargeModel", chargeModelTests}, {"ChargingConcurrency", chargingConcurrencyTests},
 	} {
 		t.Run(topic.name, func(t *testing.T) {
