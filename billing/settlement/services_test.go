@@ -1,0 +1,13 @@
+//go:build services
+
+package settlement_test
+
+import (
+	"testing"
+
+	"freeflow/internal/database/databasetest"
+)
+
+func TestTwoSettlersPostgreSQL(t *testing.T) { testTwoSettlers(t, databasetest.URL(t)) }
+
+func TestBatchesAreWhatWasPostedPostgreSQL(t *testing.T) { property(t, databasetest.URL) }
