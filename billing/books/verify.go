@@ -29,7 +29,7 @@ type proof struct {
 func (s *Store) Verify(ctx context.Context) ([]billing.Check, error) {
 	var checks []billing.Check
 	err := s.db.Read(ctx, func(db database.Session) error {
-		for _, p := range slices.Concat(proofs, chargeProofs, moneyProofs, accountProofs, disputeProofs, statementProofs, settlementProofs) {
+		for _, p := range slices.Concat(proofs, chargeProofs, moneyProofs, accountProofs, paymentProofs, disputeProofs, statementProofs, settlementProofs) {
 			check, err := p.run(ctx, db)
 			if err != nil {
 				return fmt.Errorf("%s: %w", p.invariant, err)

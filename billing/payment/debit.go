@@ -46,6 +46,22 @@ func (s *Service) Work(ctx context.Context) (int, error) {
 	return total, errors.Join(problems...)
 }
 
+// Run works in rounds until ctx ends, one every so often, and logs what fails.
+func (s *Service) Run(ctx context.Context, every time.Duration) error {
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	for {
+		if _, err := s.Work(ctx); err != nil && ctx.Err() == nil {
+			s.Log.ErrorContext(ctx, "payments: a round of work failed in part", "err", err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
 // each does one thing for each of a list, so many at a time.
 func (s *Service) each(ctx context.Context, what string, list func(Tx) ([]string, error), do func(context.Context, string) error) (int, error) {
 	var ids []string
@@ -74,10 +90,42 @@ func (s *Service) each(ctx context.Context, what string, list func(Tx) ([]string
 	return len(ids), nil
 }
 
+// errNothing ends a look that found nothing.
+var errNothing = errors.New("nothing to do")
+
+// forgetEvery is how often wallets that are no longer low are looked for.
+const forgetEvery = time.Minute
+
+// forgetLow forgets, now and then, who is no longer low.
+func (s *Service) forgetLow(ctx context.Context) error {
+	now := s.now()
+	if last := s.forgot.Load(); last != nil && now.Sub(*last) < forgetEvery {
+		return nil
+	}
+	if err := s.Store.Do(ctx, func(tx Tx) error { return tx.ForgetLow(ctx, now) }); err != nil {
+		return err
+	}
+	s.forgot.Store(&now)
+	return nil
+}
+
 // makeTrips makes a debit of each new receivable of those who pay per trip.
 func (s *Service) makeTrips(ctx context.Context) (int, error) {
-	made := 0
-	err := s.Store.Do(ctx, func(tx Tx) error {
+	// A look first: where there is nothing, nobody waits for the writer.
+	made, err := 0, s.Store.View(ctx, func(tx Tx) error {
+		list, err := tx.TripsToDebit(ctx, s.now(), 1)
+		if err == nil && len(list) == 0 {
+			err = errNothing
+		}
+		return err
+	})
+	if errors.Is(err, errNothing) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, fmt.Errorf("looking for trips to debit: %w", err)
+	}
+	err = s.Store.Do(ctx, func(tx Tx) error {
 		made = 0
 		list, err := tx.TripsToDebit(ctx, s.now(), workAtOnce)
 		if err != nil {
@@ -107,13 +155,13 @@ func (s *Service) makeTrips(ctx context.Context) (int, error) {
 // makeTopUps tells owners of low wallets, and begins to top them up.
 func (s *Service) makeTopUps(ctx context.Context) (int, error) {
 	var list []Low
-	err := s.Store.Do(ctx, func(tx Tx) (err error) {
-		if err = tx.ForgetLow(ctx, s.now()); err != nil {
+	err := s.forgetLow(ctx)
+	if err == nil {
+		err = s.Store.View(ctx, func(tx Tx) (err error) {
+			list, err = tx.LowWallets(ctx, s.now(), workAtOnce)
 			return err
-		}
-		list, err = tx.LowWallets(ctx, s.now(), workAtOnce)
-		return err
-	})
+		})
+	}
 	for _, low := range list {
 		if err == nil {
 			err = s.Store.Do(ctx, func(tx Tx) error { return s.topUpLow(ctx, tx, low.Means) })

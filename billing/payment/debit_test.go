@@ -236,7 +236,7 @@ func TestLowBalanceIsToldOnce(t *testing.T) {
 		return err
 	}))
 	w.must(w.bank.Send(w.ctx, a.Bill, "fps_payer1", 100_00, "HKD"))
-	w.later(time.Minute, time.Minute)
+	w.later(3*time.Minute, time.Minute)
 	if w.wallet("A1") != 100_00 {
 		t.Fatalf("wallet %d", w.wallet("A1"))
 	}

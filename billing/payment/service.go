@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"freeflow/billing"
@@ -68,6 +69,8 @@ const (
 type Service struct {
 	Config
 	providers map[string]Provider
+	// forgot is when wallets that are no longer low were last looked for.
+	forgot atomic.Pointer[time.Time]
 }
 
 // New returns a service.

@@ -90,7 +90,7 @@ func newRoot(env Env) *cobra.Command {
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(newRunCommand(env), newVersionCommand(env))
-	root.AddCommand(newTariffCommand(env), newStaffCommand(env), newImportCommand(env), newReplayCommand(env), newVerifyCommand(env), newMigrateCommand(env), newRedriveCommand(env), newParkingCommand(env), newAuditCommand(env), newStatementCommand(env))
+	root.AddCommand(newTariffCommand(env), newStaffCommand(env), newImportCommand(env), newReplayCommand(env), newVerifyCommand(env), newMigrateCommand(env), newRedriveCommand(env), newParkingCommand(env), newBankCommand(env), newAuditCommand(env), newStatementCommand(env))
 	return root
 }
 

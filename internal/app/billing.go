@@ -10,7 +10,7 @@ import (
 
 // billingTopics are what operators' staff may do about accounts and money.
 func (s *system) billingTopics() []billingoperator.Topic {
-	return []billingoperator.Topic{
+	topics := []billingoperator.Topic{
 		&billingoperator.Accounts{
 			Books: s.parts.books, Clock: s.env.Clock, Plate: rsu.NormalizePlate, Tag: rsu.NormalizeTag,
 			KnowsClass: s.parts.network.KnowsClass, Currency: s.parts.network.Currency(),
@@ -18,6 +18,10 @@ func (s *system) billingTopics() []billingoperator.Topic {
 		&billingoperator.Unpaid{Books: s.parts.books, Ladder: s.ladder(), Clock: s.env.Clock},
 		s.statementsTopic(),
 	}
+	if s.payments != nil {
+		topics = append(topics, s.payments.topic(s))
+	}
+	return topics
 }
 
 // pruneBillingOnce forgets old answers to repeatable requests, until ctx ends.

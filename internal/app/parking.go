@@ -2,14 +2,12 @@ package app
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/labstack/echo/v4"
 
 	"freeflow/internal/kafka"
 	"freeflow/internal/observe"
-	"freeflow/internal/web"
 	"freeflow/parking"
 	"freeflow/parking/attendant"
 	"freeflow/parking/cashier"
@@ -123,14 +121,10 @@ func (s *system) pruneOnce(ctx context.Context) error {
 	}
 }
 
-// public adds what motorists and the public may ask of the car parks.
-func (p *parkingParts) public(e *echo.Echo) error {
+// public adds what motorists and the public may ask of the car parks, and
+// returns what describes it.
+func (p *parkingParts) public(e *echo.Echo) [][]byte {
 	p.api.Public(e)
 	p.feed.Routes(e)
-	doc, err := web.MergeOpenAPI(parkoperator.OpenAPIPublic(), opendata.OpenAPI())
-	if err != nil {
-		return fmt.Errorf("describing the public API: %w", err)
-	}
-	web.ServeOpenAPI(e, doc)
-	return nil
+	return [][]byte{parkoperator.OpenAPIPublic(), opendata.OpenAPI()}
 }
