@@ -26,7 +26,7 @@ func (t *Tx) Overdue(ctx context.Context, before time.Time, nobodys bool, limit 
 		whose = `r.account = ''`
 	}
 	list, err := t.receivables(ctx, `LEFT JOIN recovery_case c ON c.receivable = r.id WHERE r.kind = 'toll' AND r.paid_cents < r.amount_cents
-		AND r.posted_at < $1 AND `+whose+` AND (c.receivable IS NULL OR c.stage = 'ended') ORDER BY r.posted_at, r.id LIMIT $2`,
+		AND r.posted_at < $1 AND r.hold = '' AND `+whose+` AND (c.receivable IS NULL OR c.stage = 'ended') ORDER BY r.posted_at, r.id LIMIT $2`,
 		before.UnixMicro(), int64(limit))
 	if err != nil {
 		return nil, fmt.Errorf("reading unpaid tolls: %w", err)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -517,6 +518,24 @@ func TestOneNoticeForManyTrips(t *testing.T) {
 		}
 		return err
 	})
+}
+
+// TestDisputedFromTheStart: nobody is asked to pay what is in dispute; when that
+// is over, the ladder begins.
+func TestDisputedFromTheStart(t *testing.T) {
+	r := sqliteRoad(t)
+	id := r.pass(1, at(5, 21, 10), nil)
+	hold := func(was, reason string) {
+		r.do(func(ctx context.Context, tx *books.Tx) error { return tx.Hold(ctx, id, was, reason) })
+	}
+	hold("", "dispute:1")
+	r.run(at(5, 25, 1))
+	if text := r.digest(); strings.Contains(text, "notice") {
+		t.Fatalf("on the ladder is %s", text)
+	}
+	hold("dispute:1", "")
+	r.run(at(5, 25, 2))
+	r.want(id, recovery.Opened, 3000)
 }
 
 // testTwoLadders runs the job in two processes at once, day by day.

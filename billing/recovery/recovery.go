@@ -106,9 +106,9 @@ type Tx interface {
 	// ChargeStands returns a charge as it stands; billing.ErrNotFound.
 	ChargeStands(ctx context.Context, id string) (billing.Charge, error)
 	PutPayReference(ctx context.Context, r payment.Reference) error
-	// Overdue returns at most limit open tolls that are on no ladder yet, with
-	// something to pay, posted before the instant; nobodys selects those that
-	// nobody's account owes, else those of accounts.
+	// Overdue returns at most limit open tolls that are on no ladder yet and not
+	// held, with something to pay, posted before the instant; nobodys selects
+	// those that nobody's account owes, else those of accounts.
 	Overdue(ctx context.Context, postedBefore time.Time, nobodys bool, limit int) ([]billing.Receivable, error)
 	// DueCases returns at most limit cases to be looked at, those of one debtor
 	// together.
