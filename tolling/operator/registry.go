@@ -13,6 +13,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"freeflow/billing"
+	"freeflow/internal/audit"
 	"freeflow/internal/web"
 	"freeflow/tolling/registry"
 )
@@ -98,8 +99,9 @@ func badGzip(body *watched) error {
 }
 
 func (a *API) getRegistry(c echo.Context) error {
-	q := web.QueryOf(c, "source")
+	q := web.QueryOf(c, "source", "reason")
 	source := q.Text("source")
+	seen := a.viewOf(c, q, audit.Exported, "GET /v1/registry")
 	if err := q.Err(); err != nil {
 		return err
 	}
@@ -119,6 +121,10 @@ func (a *API) getRegistry(c echo.Context) error {
 	if tag := etag(version); c.Request().Header.Get("If-None-Match") == tag {
 		c.Response().Header().Set("ETag", tag)
 		return c.NoContent(http.StatusNotModified)
+	}
+	// Who owns which car is everybody's business too, though no movement.
+	if err := a.Books.NoteView(ctx, seen.registry(version)); err != nil {
+		return fmt.Errorf("noting the view: %w", err)
 	}
 	stored, version, err := a.Books.Registry(ctx)
 	if err != nil {

@@ -3,6 +3,7 @@ package operator
 import (
 	"context"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -149,6 +150,13 @@ func (v *view) done() {
 func (v *view) everybody(f billing.Filter) audit.Access {
 	a := v.access
 	a.Subject, a.Accounts = v.subject(f), []string{audit.Everybody}
+	return a
+}
+
+// registry notes that the registry was taken away.
+func (v *view) registry(version int64) audit.Access {
+	a := v.access
+	a.Subject, a.Accounts = audit.Subject{Kind: "registry", ID: strconv.FormatInt(version, 10)}, []string{audit.Everybody}
 	return a
 }
 

@@ -68,6 +68,7 @@ func TestAViewLeavesARowThatItsMotoristSees(t *testing.T) {
 		"the queue": {"GET", "/v1/reviews", "", "", map[string]string{"A3": "movements.listed GET /v1/reviews passes in review  1 false", "A1": ""}},
 		"a decision": {"POST", "/v1/reviews/" + id(3), `{"decision":"charged","class":"taxi","account":"A3"}`, "",
 			map[string]string{"A3": "movements.viewed POST /v1/reviews/{id} pass " + id(3) + " 1 false"}},
+		"the registry": {"GET", "/v1/registry", "", "", map[string]string{"A1": "movements.exported GET /v1/registry registry 0 0 true"}},
 		"no such pass": {"GET", "/v1/passes/" + id(9), "", "", map[string]string{"A1": "", "A2": ""}},
 	} {
 		t.Run(name, func(t *testing.T) {
