@@ -128,24 +128,24 @@ var collectingTests = []moneyTest{
 		ctx := context.Background()
 		b.log.post(t, toll(1, "acc-1", 800))
 		b.follow(t)
-		b.fails(t, billing.ErrNotFound, func(tx billing.Money) error { return tx.Hold(ctx, "pass:none", "", "dispute:1") })
+		b.fails(t, billing.ErrNotFound, func(tx billing.Money) error { return tx.Hold(ctx, "pass:none", "", "audit:1") })
 		for range 2 {
-			b.hold(t, passOf(1), "", "dispute:1")
+			b.hold(t, passOf(1), "", "audit:1")
 		}
-		b.fails(t, billing.ErrConflict, func(tx billing.Money) error { return tx.Hold(ctx, passOf(1), "", "dispute:2") })
-		b.fails(t, billing.ErrConflict, func(tx billing.Money) error { return tx.Hold(ctx, passOf(1), "dispute:2", "") })
+		b.fails(t, billing.ErrConflict, func(tx billing.Money) error { return tx.Hold(ctx, passOf(1), "", "audit:2") })
+		b.fails(t, billing.ErrConflict, func(tx billing.Money) error { return tx.Hold(ctx, passOf(1), "audit:2", "") })
 		b.move(t, receipt("m", "acc-1", 2000))
 		if paid := b.collect(t, "acc-1"); len(paid) != 0 {
 			t.Errorf("paid %v", paid)
 		}
 		for range 2 {
-			b.hold(t, passOf(1), "dispute:1", "")
+			b.hold(t, passOf(1), "audit:1", "")
 		}
 		if paid := b.collect(t, "acc-1"); !slices.Equal(paid, []string{passOf(1)}) {
 			t.Errorf("paid %v", paid)
 		}
 		// What was paid before stays paid, and follows the amount down.
-		b.hold(t, passOf(1), "", "dispute:2")
+		b.hold(t, passOf(1), "", "audit:2")
 		p := toll(1, "acc-1", 800)
 		for _, step := range [][2]int64{{300, 300}, {0, 0}, {400, 0}} {
 			// Given back entirely, it is not collected anew while it is held.

@@ -288,7 +288,7 @@ func (m *collectingModel) hold(t *rapid.T) error {
 	if o == nil {
 		return nil
 	}
-	next := "dispute:1"
+	next := "audit:1"
 	if o.hold != "" {
 		next = ""
 	}
