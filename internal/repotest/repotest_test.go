@@ -21,7 +21,7 @@ var drivers = []string{
 }
 
 // pure are the packages of rules and contracts.
-var pure = []string{"rsu", "tolling", "tolling/tariff", "tolling/registry", "tolling/governance", "tolling/passage", "billing",
+var pure = []string{"rsu", "tolling", "tolling/tariff", "tolling/registry", "tolling/governance", "tolling/passage", "billing", "billing/payment", "billing/fps",
 	"parking", "parking/sites", "parking/mechanism", "parking/allocator", "parking/tariff", "parking/stay", "parking/reserve", "parking/city", "parking/city/assign"}
 
 func rules() []Rule {
