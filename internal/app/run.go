@@ -226,6 +226,7 @@ func run(ctx context.Context, env Env, f runFlags, log *slog.Logger) error {
 		}
 	}()
 	p.network = s.tariffs.live
+	s.staff.tell = s.tariffs.tellStaff
 	s.keeper = newKeeper(p.books, p.network, env.Clock)
 	if err := s.keeper.load(ctx); err != nil {
 		return err
@@ -458,7 +459,8 @@ func (s *system) portal(ctx context.Context) (*echo.Echo, error) {
 	}
 	if s.payments != nil && s.flags.runs("portal") {
 		s.payments.public.Routes(e)
-		docs = append(docs, public.OpenAPI())
+		s.payments.public.DisputeRoutes(e, public.Disputing{Service: s.disputes(), View: s.parts.books.View})
+		docs = append(docs, public.OpenAPI(), public.DisputesOpenAPI())
 	}
 	if len(docs) == 0 {
 		return e, nil
