@@ -15,7 +15,7 @@ import (
 
 // seconds is an instant of the day of these tests.
 func seconds(hour, minute, second int) time.Time {
-	return at(2026, 11, 25, hour, minute).Add(time.Duration(second) * time.Second)
+	return at(11, 25, hour, minute).Add(time.Duration(second) * time.Second)
 }
 
 // one returns the only flag.
@@ -43,21 +43,21 @@ func TestIncidentHongKong2023OneMinuteReturn(t *testing.T) {
 	if v := r.receivable(d.Receivable); v.Hold == "" || v.AmountCents != 3000 {
 		t.Errorf("the charge is %+v", v)
 	}
-	r.noNotices("A", 0)
+	r.noNotices(0)
 	// The motorist says so too: it is their dispute then, with its history.
 	joined := r.mustOpen(d.Receivable, dispute.WasNotThere, "I did not come back")
 	if joined.Reference != d.Reference || joined.Origin != dispute.Motorist || joined.Flag != f.Key {
 		t.Errorf("it was joined as %+v", joined)
 	}
-	r.noNotices("A", 1)
+	r.noNotices(1)
 	r.verify()
 }
 
-func (r *road) noNotices(account string, want int) []notice.Notice {
+func (r *road) noNotices(want int) []notice.Notice {
 	r.t.Helper()
 	var list []notice.Notice
 	r.do(func(ctx context.Context, tx *books.Tx) (err error) {
-		list, err = tx.NoticesOf(ctx, account, "", time.Time{}, 100)
+		list, err = tx.NoticesOf(ctx, "A", "", time.Time{}, 100)
 		return err
 	})
 	if len(list) != want {
@@ -113,7 +113,7 @@ func TestIncidentTaiwan2014OneSecondApart(t *testing.T) { testOneSecondApart(t, 
 
 func testOneSecondApart(t *testing.T, url string) {
 	r := newRoad(t, url)
-	r.put("A", 10_000)
+	r.put(10_000)
 	r.pass(1, "F1-N-1", seconds(8, 0, 0), nil)
 	r.pass(2, "F1-N-2", seconds(8, 0, 1), nil)
 	f := one(t, r.scan(), dispute.Twice)
@@ -124,7 +124,7 @@ func testOneSecondApart(t *testing.T, url string) {
 	if r.passOf(1).AmountCents != 3000 || r.passOf(2).Status != billing.StatusExempt || r.wallet("A") != 7000 {
 		t.Errorf("the wallet holds %d", r.wallet("A"))
 	}
-	if list := r.noNotices("A", 1); list[0].Kind != notice.Refunded || list[0].AmountCents != 3000 {
+	if list := r.noNotices(1); list[0].Kind != notice.Refunded || list[0].AmountCents != 3000 {
 		t.Errorf("the notice is %+v", list[0])
 	}
 	// Again, from the start: nothing more.
@@ -136,7 +136,7 @@ func testOneSecondApart(t *testing.T, url string) {
 		return err
 	})
 	one(t, r.scan(), dispute.Twice)
-	r.noNotices("A", 1)
+	r.noNotices(1)
 	r.work()
 	r.do(func(ctx context.Context, tx *books.Tx) error {
 		list, err := tx.EvidenceOf(ctx, f.Reference)
@@ -268,8 +268,8 @@ func TestIncidentNorthCarolina2013Thrice(t *testing.T) {
 func TestIncidentOctopus2018PaidTwice(t *testing.T) {
 	r := newRoad(t, sqliteURL(t))
 	id := r.pass(1, "CHT-N", seconds(8, 0, 0), nil)
-	r.put("A", 3000)
-	r.put("A", 3001) // again, in cash
+	r.put(3000)
+	r.put(3001) // again, in cash
 	d := r.mustOpen(id, dispute.PaidAlready, "Octopus said it failed, so I paid in cash")
 	if v := r.receivable(id); v.PaidCents != 3000 || r.wallet("A") != 3001 {
 		t.Fatalf("%d is paid, the wallet holds %d", v.PaidCents, r.wallet("A"))
@@ -297,7 +297,7 @@ func TestAutoLimits(t *testing.T) {
 			if d := r.get(f.Reference); d.State != dispute.Opened || r.passOf(2).AmountCents != 3000 {
 				t.Errorf("the case is %+v", d)
 			}
-			r.noNotices("A", 0)
+			r.noNotices(0)
 		})
 	}
 	t.Run("a person's word", func(t *testing.T) {
@@ -327,7 +327,7 @@ func TestFlagGoesAway(t *testing.T) {
 	if d := r.get(f.Reference); d.State != dispute.Withdrawn {
 		t.Errorf("the case is %+v", d)
 	}
-	r.noNotices("A", 0)
+	r.noNotices(0)
 	r.verify()
 }
 

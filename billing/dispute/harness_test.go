@@ -133,7 +133,7 @@ type road struct {
 }
 
 func newRoad(t testing.TB, url string) *road {
-	clk := &stopped{at: at(2026, 11, 25, 12, 0)} // a Wednesday
+	clk := &stopped{at: at(11, 25, 12, 0)} // a Wednesday
 	store, err := books.Open(context.Background(), url, books.Options{Migrate: true, Clock: clk, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
@@ -164,8 +164,8 @@ func (r *road) process(store *books.Store) (*dispute.Service, *dispute.Flags) {
 
 func sqliteURL(t testing.TB) string { return "sqlite:" + filepath.Join(t.TempDir(), "books.db") }
 
-func at(y int, m time.Month, d, hour, minute int) time.Time {
-	return time.Date(y, m, d, hour, minute, 0, 0, hongKong)
+func at(m time.Month, d, hour, minute int) time.Time {
+	return time.Date(2026, m, d, hour, minute, 0, 0, hongKong)
 }
 
 func passID(n int) string { return fmt.Sprintf("%032x", n) }
@@ -212,8 +212,9 @@ func (r *road) follow() {
 	}
 }
 
-// put brings money for a holder.
-func (r *road) put(holder string, cents int64) {
+// put brings money for account A.
+func (r *road) put(cents int64) {
+	const holder = "A"
 	r.t.Helper()
 	r.do(func(ctx context.Context, tx *books.Tx) error {
 		_, err := tx.Move(ctx, billing.Movement{

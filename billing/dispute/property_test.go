@@ -27,7 +27,7 @@ func testTwoProcesses(t *testing.T, url string) {
 	}
 	t.Cleanup(func() { store.Close() })
 	second, secondFlags := r.process(store)
-	r.put("A", 100_000)
+	r.put(100_000)
 	ids := make([]string, 8)
 	for n := range ids {
 		ids[n] = r.pass(n+1, "CHT-N", seconds(1+2*n, 0, 0).AddDate(0, 0, -2*n), nil)
@@ -130,7 +130,7 @@ func TestQueries(t *testing.T) { testQueries(t, sqliteURL(t)) }
 
 func testQueries(t *testing.T, url string) {
 	r := newRoad(t, url)
-	id := r.pass(1, "CHT-N", at(2026, 11, 25, 9, 0), func(p *billing.Pass) { p.Marks = []string{"plate:XY9"} })
+	id := r.pass(1, "CHT-N", at(11, 25, 9, 0), func(p *billing.Pass) { p.Marks = []string{"plate:XY9"} })
 	d := r.mustOpen(id, dispute.NotMine, "")
 	full := dispute.Filter{
 		State: dispute.Opened, Reason: dispute.NotMine, Origin: dispute.Motorist, Account: "A", Receivable: id, Open: true, OverdueOn: d.DueDay + 1,

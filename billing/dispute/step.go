@@ -117,7 +117,7 @@ func (s *Service) Reopen(ctx context.Context, tx Tx, reference, reason, text str
 // named, and nothing that they say among themselves is told.
 type Standing struct {
 	Reference  string `json:"reference"`
-	Receivable string `json:"receivable"`
+	Receivable string `json:"receivable,omitempty"`
 	State      string `json:"state"`
 	Reason     string `json:"reason"`
 	Text       string `json:"text,omitempty"`
