@@ -134,23 +134,25 @@ func (l *Ladder) openCase(ctx context.Context, tx Tx, r billing.Receivable, post
 	} else {
 		what = "reopened"
 	}
-	if err := l.restart(ctx, tx, &c, r, post, now); err != nil {
+	// What it owes may hold surcharges of the first time.
+	_, rest, err := owed(ctx, tx, &c)
+	if err != nil {
+		return err
+	}
+	if err := l.restart(&c, r, rest, post, now); err != nil {
 		return err
 	}
 	c.Revision++
 	return tx.PutCase(ctx, c, l.event(&c, what, byJob(now)))
 }
 
-// restart begins a case at the first rung, with a payment notice to its debtor.
-func (l *Ladder) restart(ctx context.Context, tx Tx, c *Case, r billing.Receivable, post *letters, now time.Time) error {
+// restart begins a case at the first rung, with a payment notice of the rest to
+// its debtor. There must be a rest: a notice of nothing is none.
+func (l *Ladder) restart(c *Case, r billing.Receivable, rest int64, post *letters, now time.Time) error {
 	to := post.to(notice.Payment, r.ID, r.Account, r.Vehicle)
 	c.Account, c.Vehicle, c.PassDay = r.Account, r.Vehicle, DayOf(time.UnixMicro(r.OccurredMicros), l.Zone)
 	c.Stage, c.Number, c.Notice, c.NextAt, c.DueDay = Opened, to.number, to.id, now, 0
 	due, err := l.grace(c, DayOf(now, l.Zone), nil)
-	if err != nil {
-		return err
-	}
-	_, rest, err := owed(ctx, tx, c)
 	if err != nil {
 		return err
 	}
@@ -221,10 +223,16 @@ func (l *Ladder) step(ctx context.Context, tx Tx, receivable string, now time.Ti
 			return err
 		}
 		c.Waived, c.Stage = "", Ended
-		if err := l.restart(ctx, tx, &c, r, post, now); err != nil {
+		what, reason = "begun anew", "another owes it"
+		if r.RestCents() == 0 {
+			c.Account, c.Vehicle, c.NextAt, c.DueDay = r.Account, r.Vehicle, time.Time{}, 0
+			what, reason = "ended", "another owed and paid it"
+			break
+		}
+		// The toll alone: what was struck just now is not followed yet.
+		if err := l.restart(&c, r, r.RestCents(), post, now); err != nil {
 			return err
 		}
-		what, reason = "begun anew", "another owes it"
 	case rest == 0:
 		c.Stage, c.NextAt, c.DueDay = Ended, time.Time{}, 0
 		what, reason = "ended", "paid"

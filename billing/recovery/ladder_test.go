@@ -476,6 +476,21 @@ func TestAnotherOwesIt(t *testing.T) {
 	r.sound()
 }
 
+// TestAnotherHasPaidIt: when the ladder looks, the account that the pass turned
+// out to be of has paid already: there is nothing to tell it. A notice of nothing
+// was refused, and stopped the ladder for everybody.
+func TestAnotherHasPaidIt(t *testing.T) {
+	r, id := surcharged(t)
+	r.pass(1, at(5, 21, 10), func(p *billing.Pass) {
+		p.Revision, p.Status, p.Account, p.Vehicle, p.Registered = 2, billing.StatusCharged, "A1", "XY1", true
+	})
+	r.follow()
+	r.pay("p1", 3000, id)
+	r.run(at(6, 12, 0))
+	r.want(id, recovery.Ended, 0)
+	r.sound()
+}
+
 // TestPaidBackReopens: a payment that bounces puts the toll back on the ladder,
 // with a notice of its own.
 func TestPaidBackReopens(t *testing.T) {
