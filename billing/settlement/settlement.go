@@ -15,7 +15,6 @@ package settlement
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -157,6 +156,9 @@ type Tx interface {
 	// FirstClosed returns the first closed day.
 	FirstClosed(ctx context.Context) (day int64, found bool, err error)
 	PutSettled(ctx context.Context, day int64, at time.Time) error
+	// CountTraffic keeps how many passes of [from, to) there were at each toll
+	// point, by class; what is there already stays.
+	CountTraffic(ctx context.Context, day int64, from, to time.Time) error
 	// RecordSettlement adds to the audit trail.
 	RecordSettlement(ctx context.Context, action, kind, id string, d Deed) error
 }
@@ -232,6 +234,9 @@ func (s *Settler) day(ctx context.Context) (made int, more bool, err error) {
 			if !known {
 				made++
 			}
+		}
+		if err := tx.CountTraffic(ctx, d.Number, d.From, d.To); err != nil {
+			return err
 		}
 		return tx.PutSettled(ctx, d.Number, s.Clock.Now())
 	})
@@ -358,6 +363,3 @@ func (w Wanted) check(d Deed) error {
 	}
 	return nil
 }
-
-// ErrNoName: approving needs a person's own key.
-var ErrNoName = errors.New("settlement needs a person's own key")

@@ -17,6 +17,7 @@ func (s *system) billingTopics() []billingoperator.Topic {
 		},
 		&billingoperator.Unpaid{Books: s.parts.books, Ladder: s.ladder(), Clock: s.env.Clock},
 		s.statementsTopic(),
+		s.settlementTopic(),
 		s.disputesTopic(),
 	}
 	if s.payments != nil {

@@ -15,6 +15,7 @@ import (
 
 	"freeflow/billing/books"
 	billingoperator "freeflow/billing/operator"
+	"freeflow/billing/settlement"
 	"freeflow/billing/statement"
 	"freeflow/billing/statement/pdf"
 )
@@ -66,15 +67,39 @@ func (s *system) issuer() *statement.Issuer {
 	}
 }
 
-// startStatements closes days and issues statements, until ctx ends.
+// settlementTopic is what staff may do about settlement. Who prepares and
+// approves are persons, under keys of their own.
+func (s *system) settlementTopic() *billingoperator.Settlement {
+	return &billingoperator.Settlement{
+		Books: s.parts.books, Clock: s.env.Clock, Zone: s.parts.network.Zone(), Named: true,
+		Direction: func(name string) (string, bool) {
+			point, ok := s.parts.network.Point(name)
+			return point.Direction, ok
+		},
+	}
+}
+
+// settler makes operators' daily batches.
+func (s *system) settler() *settlement.Settler {
+	return &settlement.Settler{
+		Keeping: books.Keep[settlement.Tx]{Store: s.parts.books, As: func(tx *books.Tx) settlement.Tx { return tx }},
+		Zone:    s.parts.network.Zone(), Clock: s.env.Clock, Log: s.log,
+	}
+}
+
+// startStatements closes days, issues statements and makes settlement batches,
+// until ctx ends.
 func (s *system) startStatements(ctx context.Context) {
-	issuer := s.issuer()
+	issuer, settler := s.issuer(), s.settler()
 	s.group.Go(func() error {
 		tick := time.NewTicker(statementsEvery)
 		defer tick.Stop()
 		for {
 			if _, err := issuer.Run(ctx); err != nil && ctx.Err() == nil {
 				s.log.ErrorContext(ctx, "days or statements are not made", "err", err)
+			}
+			if _, err := settler.Run(ctx); err != nil && ctx.Err() == nil {
+				s.log.ErrorContext(ctx, "settlement batches are not made", "err", err)
 			}
 			select {
 			case <-ctx.Done():
