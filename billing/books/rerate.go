@@ -291,3 +291,37 @@ func (t *Tx) RerateCustomers(ctx context.Context, id int64, after string, limit 
 	}
 	return list, nil
 }
+
+// UntoldRerate returns the oldest bulk re-rate that is done and whose customers
+// are not all told, and the last one told; ErrNotFound if there is none. Others
+// who ask wait until the end of the transaction.
+func (t *Tx) UntoldRerate(ctx context.Context) (v billing.Rerate, after string, err error) {
+	if _, err := t.db.Exec(ctx, `INSERT INTO meta AS m (name, value) VALUES ('rerate_lock', '') ON CONFLICT (name) DO UPDATE SET value = m.value`); err != nil {
+		return v, "", fmt.Errorf("looking for customers to be told: %w", err)
+	}
+	var id int64
+	found, err := database.One(ctx, t.db, `SELECT id, told_after FROM rerate WHERE state = 'done' AND told_at = 0 ORDER BY id LIMIT 1`, nil, &id, &after)
+	if err == nil && !found {
+		err = billing.ErrNotFound
+	}
+	if err == nil {
+		v, err = oneRerate(ctx, t.db, id)
+	}
+	if err != nil {
+		return billing.Rerate{}, "", fmt.Errorf("looking for customers to be told: %w", err)
+	}
+	return v, after, nil
+}
+
+// RerateTold notes up to which customer a bulk re-rate has been told; an instant
+// that is not zero says that all have.
+func (t *Tx) RerateTold(ctx context.Context, id int64, after string, all time.Time) error {
+	at := int64(0)
+	if !all.IsZero() {
+		at = all.UnixMicro()
+	}
+	if _, err := t.db.Exec(ctx, `UPDATE rerate SET told_after = $2, told_at = $3 WHERE id = $1`, id, after, at); err != nil {
+		return fmt.Errorf("noting which customers of re-rate %d are told: %w", id, err)
+	}
+	return nil
+}

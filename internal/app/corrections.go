@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"time"
 
 	"github.com/labstack/echo/v4"
 
 	"freeflow/billing"
 	"freeflow/billing/books"
+	"freeflow/billing/correction"
 	"freeflow/tolling/operator"
 	"freeflow/tolling/rerate"
 	"freeflow/tolling/tariff"
@@ -65,3 +67,12 @@ func (s *system) corrections(e *echo.Echo, keys echo.MiddlewareFunc) ([]byte, er
 
 // rerate executes what was ordered, until ctx ends.
 func (s *system) rerate(ctx context.Context) error { return s.rerater().Watch(ctx, rejudgeEvery) }
+
+// tellCorrections tells the customers of what was executed, until ctx ends.
+func (s *system) tellCorrections(ctx context.Context) error {
+	teller := correction.Teller{
+		Keeping: books.Keep[correction.Tx]{Store: s.parts.books, As: func(tx *books.Tx) correction.Tx { return tx }},
+		Clock:   s.env.Clock, Logger: s.log,
+	}
+	return teller.Watch(ctx, time.Second)
+}

@@ -376,6 +376,7 @@ func (s *system) matcher(ctx context.Context) {
 	s.group.Go(func() error { return prune(ctx, s.parts.books, s.flags.keepReads, s.env.Clock, s.log) })
 	s.group.Go(func() error { return s.rejudge(ctx) })
 	s.group.Go(func() error { return s.rerate(ctx) })
+	s.group.Go(func() error { return s.tellCorrections(ctx) })
 }
 
 func (s *system) gateway(context.Context) (*echo.Echo, error) {

@@ -107,9 +107,9 @@ func (r *rig) post(passes ...billing.Pass) {
 	}
 }
 
-func (r *rig) try(by string) billing.Rerate {
+func (r *rig) try() billing.Rerate {
 	r.Helper()
-	v, err := r.rates.Try(r.Context(), Request{Facility: "WHC", From: begun, To: begun.Add(62 * time.Minute), Reason: "former toll charged", By: by})
+	v, err := r.rates.Try(r.Context(), Request{Facility: "WHC", From: begun, To: begun.Add(62 * time.Minute), Reason: "former toll charged", By: "wong"})
 	if err != nil {
 		r.Fatal(err)
 	}
@@ -192,7 +192,7 @@ func incident(t *testing.T, url string) {
 	r.rates.Paid = func(_ context.Context, ids []string) (map[string]bool, error) {
 		return map[string]bool{ids[0]: true}, nil
 	}
-	v := r.try("wong")
+	v := r.try()
 	want := billing.Rerate{Looked: vehicles + 6, Passes: vehicles + 1, Vehicles: vehicles + 1, Accounts: 1500, Left: 3,
 		WasCents: 6000 * (vehicles + 1), NowCents: 5200 * (vehicles + 1), PaidPasses: 1}
 	got := billing.Rerate{Looked: v.Looked, Passes: v.Passes, Vehicles: v.Vehicles, Accounts: v.Accounts, Left: v.Left,
@@ -271,7 +271,7 @@ func incident(t *testing.T, url string) {
 	if err := r.rates.Once(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if again := r.try("wong"); again.Passes != 0 || again.Left != 3 {
+	if again := r.try(); again.Passes != 0 || again.Left != 3 {
 		t.Errorf("a second dry run finds %+v", again)
 	}
 }
@@ -281,13 +281,13 @@ func incident(t *testing.T, url string) {
 func TestChangedSinceTheDryRun(t *testing.T) {
 	r := newRig(t, "sqlite:"+filepath.Join(t.TempDir(), "books.db"))
 	r.post(pass(0, nil), pass(1, nil))
-	v := r.try("wong")
+	v := r.try()
 	late := pass(2, nil)
 	r.post(late)
 	if _, err := r.rates.Order(t.Context(), v.ID, v.Digest, "lee"); !errors.Is(err, billing.ErrStale) {
 		t.Errorf("ordered although a pass came: %v", err)
 	}
-	v = r.try("wong")
+	v = r.try()
 	r.rates.Network = other{}
 	if _, err := r.rates.Order(t.Context(), v.ID, v.Digest, "lee"); !errors.Is(err, billing.ErrStale) {
 		t.Errorf("ordered although the toll is another: %v", err)
