@@ -1,0 +1,92 @@
+package app_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"freeflow/internal/app"
+	"freeflow/internal/clock"
+)
+
+// TestRunDisputes: a charged pass is disputed, its reads are the evidence, a
+// person rules, and the ruling stands when late reads come that leave what the
+// person saw.
+func TestRunDisputes(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "data")
+	r := startSystem(t, dir)
+	key, err := os.ReadFile(people(t, dir, "ada")["ada"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	person := strings.TrimSpace(string(key))
+	if status, answer := r.call(http.MethodPut, r.operator+"/v1/registry", r.operatorKey, "text/csv", someRegistry); status != http.StatusOK {
+		t.Fatalf("registry: %d %s", status, answer)
+	}
+	read := func(seq, time string) {
+		t.Helper()
+		text := `{"unit":"ABT-N-1","seq":` + seq + `,"time":"` + time + `","plate":"AB1234","plate_confidence":0.97,"antenna":3,"rssi":-51.5,"image":"img/` + seq + `"}`
+		if status, answer := r.call(http.MethodPost, r.gateway+"/v1/reads", r.unitKey, "application/x-ndjson", text); status != http.StatusAccepted {
+			t.Fatalf("read: %d %s", status, answer)
+		}
+	}
+	read("7", "2026-03-07T10:00:00.1+08:00")
+	charged := "2026-03-07T10:00:00.100000+08:00,ABT-N,AB1234,A1,private_car,8.00,HKD,charged\n"
+	r.charges(chargesHeader(chargesOf) + charged)
+	var passes struct{ Items []struct{ ID string } }
+	_, answer := r.call(http.MethodGet, r.operator+"/v1/charges", r.operatorKey, "application/json", "")
+	if err := json.Unmarshal([]byte(answer), &passes); err != nil || len(passes.Items) != 1 {
+		t.Fatalf("%v %s", err, answer)
+	}
+	pass := passes.Items[0].ID
+	status, opened := r.order(r.operator+"/v1/disputes", r.operatorKey, "d1", `{"charge":"pass:`+pass+`","reason":"was-not-there","note":"by telephone"}`)
+	if status != http.StatusCreated {
+		t.Fatalf("%d %v", status, opened)
+	}
+	dispute := r.operator + "/v1/disputes/" + opened["reference"].(string)
+	for _, part := range []string{`"seq":7`, `"antenna":3`, `"rssi":-51.5`, `"image":"img/7"`, `"confidence":0.97`, `"tariff_version"`, `"intact":true`, `"account":"operator:ABT"`} {
+		r.becomes(dispute, r.operatorKey, part)
+	}
+	const ruling = `{"outcome":"upheld","code":"vehicle-was-elsewhere","words":"you were not there","act":"exempt"}`
+	if status, answer := r.order(dispute+"/ruling", r.operatorKey, "r1", ruling); status != http.StatusForbidden {
+		t.Errorf("under a shared key: %d %v", status, answer)
+	}
+	if status, answer := r.order(dispute+"/ruling", person, "r2", ruling); status != http.StatusOK || answer["state"] != "upheld" {
+		t.Fatalf("%d %v", status, answer)
+	}
+	exempt := strings.Replace(charged, "8.00,HKD,charged", "0.00,HKD,exempt", 1)
+	r.charges(chargesHeader(chargesOf) + exempt)
+	// A late read that leaves the minute changes nothing that a person saw; one
+	// that moves the pass into another minute reopens it.
+	read("8", "2026-03-07T10:00:05+08:00")
+	r.becomes(r.operator+"/v1/passes/"+pass, r.operatorKey, `"seq":8`)
+	r.charges(chargesHeader(chargesOf) + exempt)
+	read("6", "2026-03-07T09:59:50+08:00")
+	r.charges(chargesHeader(chargesOf) + "2026-03-07T09:59:50.000000+08:00,ABT-N,AB1234,A1,private_car,,HKD,review\n")
+	if status := r.stop(); status != 0 {
+		t.Errorf("ended with %d", status)
+	}
+	if v := run(t, "", "verify", "--data", dir, "--json"); v.status != 0 || !strings.Contains(v.stdout, `"rulings-stand-in-the-books"`) {
+		t.Errorf("verify: %d %s %s", v.status, v.stdout, v.stderr)
+	}
+}
+
+// chargesHeader is the first line.
+func chargesHeader(text string) string { return text[:strings.Index(text, "\n")+1] }
+
+func TestDisputeFlags(t *testing.T) {
+	for _, flag := range []string{"--dispute-approve-above", "--duplicate-refund", "--duplicate-refund-day"} {
+		for _, value := range []string{"x", "-1.00", "1.234"} {
+			var said bytes.Buffer
+			status := app.Main(t.Context(), app.Env{Stdin: strings.NewReader(""), Stdout: io.Discard, Stderr: &said, Clock: clock.System{}}, []string{"run", flag + "=" + value})
+			if status != 2 || !strings.Contains(said.String(), flag) {
+				t.Errorf("%s %s: %d %s", flag, value, status, said.String())
+			}
+		}
+	}
+}
