@@ -91,7 +91,7 @@ func accountsTopic(store *books.Store, clk *stopped) Topic {
 }
 
 func TestOpenAPIDescribesTheRoutes(t *testing.T) {
-	for name, topic := range map[string]func(*books.Store, *stopped) Topic{"accounts": accountsTopic, "unpaid": unpaidTopic, "payments": paymentsTopic, "statements": statementsTopic, "settlement": settlementTopic} {
+	for name, topic := range map[string]func(*books.Store, *stopped) Topic{"accounts": accountsTopic, "unpaid": unpaidTopic, "disputes": disputesTopic, "payments": paymentsTopic, "statements": statementsTopic, "settlement": settlementTopic} {
 		s := newServer(t, topic)
 		doc, err := web.MergeOpenAPI(OpenAPI(topic(s.books, s.clock))...)
 		if err != nil {
