@@ -97,9 +97,6 @@ const (
 // guid names FPS in the account template.
 const guid = "hk.com.hkicl"
 
-// maxValue is the longest value that two digits of length can tell.
-const maxValue = 99
-
 // currencies are those of FPS by ISO 4217.
 var currencies = map[string]string{"HKD": "344", "CNY": "156"}
 

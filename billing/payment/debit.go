@@ -396,10 +396,11 @@ func (s *Service) beginDebit(ctx context.Context, tx Tx, id string) (attempt str
 			return "", s.giveUpClaim(ctx, tx, &a, &d)
 		}
 	} else {
-		held := false
-		if a.Items, held, err = s.stillOwed(ctx, tx, &d); err != nil {
+		owed, held, err := s.stillOwed(ctx, tx, &d)
+		if err != nil {
 			return "", err
 		}
+		a.Items = owed
 		if _, a.AmountCents = debtsOf(a.Items); len(a.Items) == 0 {
 			d.State, d.NextAt = DebitPaid, time.Time{}
 			if held {

@@ -13,12 +13,12 @@ import (
 
 var clerk = payment.Staff{By: "clerk", Reason: "the account is closed"}
 
-// topUp brings money into an account's wallet by a token.
-func (w *world) topUp(account, token string, cents int64) payment.Attempt {
+// topUp brings money into the wallet of A1 by a token.
+func (w *world) topUp(token string, cents int64) payment.Attempt {
 	w.Helper()
 	var a payment.Attempt
 	w.must(w.do(func(tx payment.Tx) (err error) {
-		a, err = w.service.TopUp(w.ctx, tx, payment.TopUpRequest{Account: account, AmountCents: cents, Currency: "HKD", Token: token})
+		a, err = w.service.TopUp(w.ctx, tx, payment.TopUpRequest{Account: "A1", AmountCents: cents, Currency: "HKD", Token: token})
 		return err
 	}))
 	a, err := w.service.Drive(w.ctx, a.ID)
@@ -42,8 +42,8 @@ func (w *world) payOut(account, token string) (out []payment.Attempt, err error)
 func TestClosedAccountGetsItsBalance(t *testing.T) {
 	w := newWorld(t, "")
 	first, second := w.bank.AddToken("", "card", 500_00, "HKD"), w.bank.AddToken("", "bank", 500_00, "HKD")
-	w.topUp("A1", first, 100_00)
-	w.topUp("A1", second, 30_00)
+	w.topUp(first, 100_00)
+	w.topUp(second, 30_00)
 	// Money that came by other ways than a provider.
 	w.must(w.do(func(tx payment.Tx) error {
 		_, err := tx.Move(w.ctx, billing.Movement{ID: "cash-1", Kind: billing.Receipt, Holder: "A1", Means: "card", AmountCents: 7_00, Currency: "HKD", At: w.clock.Now()}, w.clock.Now())
@@ -87,7 +87,7 @@ func TestPayOutWithoutAnAnswer(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, "")
 			card := w.bank.AddToken("", "card", 500_00, "HKD")
-			w.topUp("A1", card, 100_00)
+			w.topUp(card, 100_00)
 			w.bank.Tell(one.rules...)
 			out, err := w.payOut("A1", "")
 			if err != nil || len(out) != 1 {
@@ -122,7 +122,7 @@ func TestRefundThatFailedAndYetWentOut(t *testing.T) {
 	for _, spent := range []bool{false, true} {
 		w := newWorld(t, "")
 		card := w.bank.AddToken("", "card", 500_00, "HKD")
-		w.topUp("A1", card, 100_00)
+		w.topUp(card, 100_00)
 		w.bank.Tell(bankemu.Rule{On: "refund", Do: bankemu.Pending, Seconds: 36000, Times: 1})
 		out, err := w.payOut("A1", "")
 		w.must(err)
@@ -153,9 +153,9 @@ func TestRefundThatFailedAndYetWentOut(t *testing.T) {
 func TestCloseWaitsForWhatIsUnknown(t *testing.T) {
 	w := newWorld(t, "")
 	card := w.bank.AddToken("", "card", 500_00, "HKD")
-	w.topUp("A1", card, 10_00)
+	w.topUp(card, 10_00)
 	w.bank.Tell(bankemu.Rule{On: "charge", Do: bankemu.CutAfter, Times: 1}, bankemu.Rule{On: "notice", Do: bankemu.Lost})
-	if a := w.topUp("A1", card, 20_00); a.State != payment.Unknown {
+	if a := w.topUp(card, 20_00); a.State != payment.Unknown {
 		t.Fatalf("%+v", a)
 	}
 	if _, err := w.payOut("A1", ""); !errors.Is(err, billing.ErrConflict) {

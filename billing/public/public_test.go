@@ -85,8 +85,11 @@ func (w *tester) must(err error) {
 	}
 }
 
+// noticeNumber is on the notice of every test.
+const noticeNumber = "N-0000001"
+
 // notice makes a toll of nobody's with a notice.
-func (w *tester) notice(number string, cents int64) string {
+func (w *tester) notice(cents int64) string {
 	w.Helper()
 	w.serial++
 	id := fmt.Sprintf("t%d", w.serial)
@@ -98,7 +101,7 @@ func (w *tester) notice(number string, cents int64) string {
 	_, err = w.books.FollowPostings(ctx, 100, noon)
 	w.must(err)
 	w.must(w.keep.Do(ctx, func(tx payment.Tx) error {
-		return tx.PutPayReference(ctx, payment.Reference{Number: number, Vehicle: "AB1234", Receivables: []string{"charge:" + id}})
+		return tx.PutPayReference(ctx, payment.Reference{Number: noticeNumber, Vehicle: "AB1234", Receivables: []string{"charge:" + id}})
 	}))
 	return "charge:" + id
 }
@@ -134,7 +137,7 @@ func TestOpenAPIDescribesTheRoutes(t *testing.T) {
 
 func TestPayByCard(t *testing.T) {
 	w := newTester(t)
-	w.notice("N-0000001", 195_00)
+	w.notice(195_00)
 	token := w.bank.AddToken("", "card", 500_00, "HKD")
 	code, quote, _ := w.ask("POST", "/v1/notice-quotes", "", `{"plate":"ab 1234","number":"n-0000001"}`, "192.0.2.1")
 	if code != 200 || quote["total"] != "195.00" || len(quote) != 3 {
@@ -172,7 +175,7 @@ func TestPayByCard(t *testing.T) {
 // but for the request's id, whether the plate, the number, both or neither exist.
 func TestNobodyLearnsAnything(t *testing.T) {
 	w := newTester(t)
-	w.notice("N-0000001", 20_00)
+	w.notice(20_00)
 	var first string
 	for i, one := range [][2]string{{"XY1", "N-0000001"}, {"AB1234", "N-0000002"}, {"XY1", "N-0000002"}, {"?", "x"}} {
 		for _, path := range []string{"/v1/notice-quotes", "/v1/notice-payments"} {
@@ -198,7 +201,7 @@ func TestNobodyLearnsAnything(t *testing.T) {
 // TestAnswersTakeTheirTime: right or wrong, an answer takes the least time.
 func TestAnswersTakeTheirTime(t *testing.T) {
 	w := newTester(t)
-	w.notice("N-0000001", 20_00)
+	w.notice(20_00)
 	api, err := New(Parts{
 		Payments: w.pay, Once: w.books, Plate: strings.ToUpper, Payee: fps.Payee{Proxy: fps.ProxyFPSID, Value: "1234567"},
 		Floor: 80 * time.Millisecond, Clock: w.clock, Log: slog.New(slog.DiscardHandler),
@@ -247,7 +250,7 @@ func TestGuessingIsSlow(t *testing.T) {
 
 func TestPayByFPS(t *testing.T) {
 	w := newTester(t)
-	w.notice("N-0000001", 20_50)
+	w.notice(20_50)
 	code, made, header := w.ask("POST", "/v1/notice-payments", "k1", `{"plate":"AB1234","number":"N-0000001","by":"fps"}`, "192.0.2.1")
 	if code != 201 || made["state"] != "waiting" {
 		t.Fatalf("%d %v", code, made)
@@ -275,7 +278,7 @@ func TestPayByFPS(t *testing.T) {
 // TestOneOfTwoPays: two who hold the notice pay at once; one of them pays it.
 func TestOneOfTwoPays(t *testing.T) {
 	w := newTester(t)
-	w.notice("N-0000001", 20_00)
+	w.notice(20_00)
 	codes := make([]int, 4)
 	var wg sync.WaitGroup
 	for i := range codes {
