@@ -437,3 +437,34 @@ func TestChainOfPublications(t *testing.T) {
 		}
 	})
 }
+
+// TestNothingIsPublishedBesideAGap: a database that lost statements, or holds
+// others than this process believes, gets no further ones.
+func TestNothingIsPublishedBesideAGap(t *testing.T) {
+	for name, change := range map[string]string{
+		"the last one is gone":  `DELETE FROM tariff_statement WHERE sequence = 1`,
+		"the last one is other": `UPDATE tariff_statement SET checker = 'eve' WHERE sequence = 1`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "t.db")
+			signer := key(1)
+			o := openOffice(t, "sqlite:"+path, clock.At(start), signer, trusting(signer))
+			at := start.Add(time.Hour)
+			o.published("2026-11-lrt", at, "9")
+			d := o.draft("2026-12-lrt", at.Add(time.Hour), "10")
+			if err := o.approve("bo", d); err != nil {
+				t.Fatal(err)
+			}
+			meddle(t, path, change)
+			if _, err := o.publish("ada", d); !errors.Is(err, governance.ErrConflict) {
+				t.Errorf("published: %v", err)
+			}
+			if _, err := o.desk.Withdraw(t.Context(), "ada", 1, "x"); !errors.Is(err, governance.ErrConflict) {
+				t.Errorf("withdrawn: %v", err)
+			}
+			if _, err := o.desk.Draft(t.Context(), "ada", governance.Wish{Effective: at, Reason: "x"}); !errors.Is(err, governance.ErrConflict) {
+				t.Errorf("drafted: %v", err)
+			}
+		})
+	}
+}

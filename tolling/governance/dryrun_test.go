@@ -2,6 +2,7 @@ package governance_test
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -155,5 +156,34 @@ func TestDryRunMovesPasses(t *testing.T) {
 	}
 	if _, err := o.desk.DryRun(t.Context(), "bo", d.ID, "other", governance.Period{}); !errors.Is(err, governance.ErrStale) {
 		t.Errorf("another digest: %v", err)
+	}
+}
+
+// meddlingPasses change the draft while it is tried.
+type meddlingPasses struct{ meddle func() }
+
+func (m meddlingPasses) Each(context.Context, time.Time, time.Time, func(*governance.Pass) error) error {
+	m.meddle()
+	return nil
+}
+
+func TestADraftChangedWhileItIsTriedIsNotTried(t *testing.T) {
+	o := newOffice(t)
+	at := start.Add(time.Hour)
+	d := o.draft("2026-11-lrt", at, "9")
+	desk, err := governance.NewDesk(governance.Parts{Store: o.store, Live: o.live, Clock: o.clock, Keys: func() governance.Keys { return o.keys },
+		Passes: meddlingPasses{func() {
+			if _, err := o.desk.Revise(t.Context(), "cy", d.ID, 1, governance.Wish{Effective: at, Reason: "meanwhile"}); err != nil {
+				t.Fatal(err)
+			}
+		}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := desk.DryRun(t.Context(), "bo", d.ID, d.Last().Digest, governance.Period{}); !errors.Is(err, governance.ErrStale) {
+		t.Errorf("%v", err)
+	}
+	if d, err := o.desk.Get(t.Context(), d.ID); err != nil || len(d.DryRuns) != 0 {
+		t.Errorf("%+v, %v", d.DryRuns, err)
 	}
 }
