@@ -3,12 +3,14 @@ package app_test
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"freeflow/internal/app"
 	"freeflow/internal/clock"
@@ -88,5 +90,68 @@ func TestDisputeFlags(t *testing.T) {
 				t.Errorf("%s %s: %d %s", flag, value, status, said.String())
 			}
 		}
+	}
+}
+
+// TestRunDisputeRefund: what came back goes on to the card that it came from.
+func TestRunDisputeRefund(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "data")
+	r := startSystem(t, dir)
+	key, err := os.ReadFile(people(t, dir, "ada")["ada"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	status, opened := r.order(r.operator+"/v1/accounts", r.operatorKey, "a", `{"kind":"individual","name":"Chan","email":"chan@example.hk","language":"en"}`)
+	if status != http.StatusCreated {
+		t.Fatal(status, opened)
+	}
+	account := opened["id"].(string)
+	began := clock.System{}.Now()
+	for path, body := range map[string]string{
+		"vehicles": `{"plate":"RF1234","class":"private_car"}`, "top-ups": `{"amount":"25.00","token":"tok_demo_bank","reason":"at the counter"}`,
+	} {
+		if status, answer := r.order(r.operator+"/v1/accounts/"+account+"/"+path, r.operatorKey, path, body); status != http.StatusCreated {
+			t.Fatal(status, answer)
+		}
+	}
+	r.becomes(r.operator+"/v1/payments?account="+account, r.operatorKey, `"state":"succeeded"`)
+	when := began.Add(2 * time.Second).UTC().Format(time.RFC3339Nano)
+	// The vehicle is the account's for those reads that come a second later.
+	r.becomes(r.operator+"/v1/registry?source=accounts", r.operatorKey, "RF1234")
+	text := `{"unit":"ABT-N-1","seq":7,"time":"` + when + `","plate":"RF1234","plate_confidence":0.97}`
+	if status, answer := r.call(http.MethodPost, r.gateway+"/v1/reads", r.unitKey, "application/x-ndjson", text); status != http.StatusAccepted {
+		t.Fatalf("read: %d %s", status, answer)
+	}
+	r.becomes(r.operator+"/v1/charges", r.operatorKey, account)
+	var passes struct{ Items []struct{ ID string } }
+	_, answer := r.call(http.MethodGet, r.operator+"/v1/charges", r.operatorKey, "application/json", "")
+	if err := json.Unmarshal([]byte(answer), &passes); err != nil || len(passes.Items) != 1 {
+		t.Fatalf("%v %s", err, answer)
+	}
+	// Opened before the wallet has paid, it is withdrawn and opened again.
+	dispute := ""
+	for n := 0; n < 20 && dispute == ""; n++ {
+		status, opened := r.order(r.operator+"/v1/disputes", r.operatorKey, fmt.Sprint("d", n), `{"charge":"pass:`+passes.Items[0].ID+`","reason":"was-not-there","refund":true}`)
+		if status != http.StatusCreated {
+			t.Fatal(status, opened)
+		}
+		address := r.operator + "/v1/disputes/" + opened["reference"].(string)
+		r.becomes(address, r.operatorKey, `"collections":[`)
+		if _, seen := r.call(http.MethodGet, address, r.operatorKey, "", ""); strings.Contains(seen, `"holder":"`+account) {
+			dispute = address
+		} else if status, answer := r.order(address+"/withdrawal", r.operatorKey, fmt.Sprint("w", n), `{"reason":"too early"}`); status != http.StatusOK {
+			t.Fatal(status, answer)
+		}
+	}
+	if status, answer := r.order(dispute+"/ruling", strings.TrimSpace(string(key)), "r", `{"outcome":"upheld","code":"vehicle-was-elsewhere","words":"you were not there","act":"exempt"}`); status != http.StatusOK {
+		t.Fatal(status, answer)
+	}
+	r.becomes(dispute, r.operatorKey, `"refund":"ordered"`)
+	r.becomes(r.operator+"/v1/payments?account="+account, r.operatorKey, `"kind":"refund"`)
+	if status := r.stop(); status != 0 {
+		t.Errorf("ended with %d", status)
+	}
+	if v := run(t, "", "verify", "--data", dir); v.status != 0 {
+		t.Errorf("verify: %d %s %s", v.status, v.stdout, v.stderr)
 	}
 }
