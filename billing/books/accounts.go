@@ -126,14 +126,11 @@ func (t *Tx) Holding(ctx context.Context, id string) (account.Holding, error) {
 // HoldingsOf returns holdings of a mark or an account. See account.Tx.
 func (t *Tx) HoldingsOf(ctx context.Context, mark string, all bool) ([]account.Holding, error) {
 	kind, text, _ := strings.Cut(mark, ":")
-	where := ""
-	switch kind {
-	case "plate", "tag", "account":
-		// The empty text stands in none of the indexes, nor for anything.
-		where = kind + ` = $1 AND ` + kind + ` <> ''`
-	default:
+	if kind != "plate" && kind != "tag" && kind != "account" {
 		return nil, fmt.Errorf("reading holdings: %w", invalid("mark of kind %q", kind))
 	}
+	// The empty text stands in none of the indexes, nor for anything.
+	where := kind + ` = $1 AND ` + kind + ` <> ''`
 	if !all {
 		where += ` AND replaced_at = 0`
 	}
