@@ -25,7 +25,10 @@ func (w *world) people(ctx context.Context, at time.Duration) error {
 	var run func(context.Context, *person) error
 	switch at {
 	case morning:
-		return w.climb(ctx)
+		if err := w.climb(ctx); err != nil {
+			return err
+		}
+		return w.keepBooks(ctx)
 	case noon:
 		run = w.atNoon
 	case evening:
@@ -205,6 +208,8 @@ func (w *world) payNotice(ctx context.Context, p *person, n notice.Notice) error
 // planPeople plans the outage and the charge-backs.
 func (w *world) planPeople() {
 	w.on(w.day(14).Add(noon), w.outage)
+	w.planTolls()
+	w.planDisputes()
 	for i, p := range w.cast.people {
 		if p.way == daily && !p.broke && p.kind == "individual" && p.closes.IsZero() && i%50 == 7 {
 			w.on(w.day(w.days-3).Add(noon), func(ctx context.Context) error { return w.takeBack(ctx, p) })

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -42,40 +41,46 @@ type theBank struct {
 	receiver atomic.Pointer[payment.Service]
 	// refused counts notices that were refused as forged.
 	refused atomic.Int64
-	stop    context.CancelFunc
-	ended   chan error
+	stops   []func() error
+}
+
+// serve serves on a free port of loopback until it is stopped.
+func serve(ctx context.Context, h http.Handler) (address string, stop func() error, err error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", nil, fmt.Errorf("opening an address: %w", err)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	ended := make(chan error, 1)
+	go func() { ended <- web.Serve(ctx, l, h, quiet()) }()
+	return "http://" + l.Addr().String(), func() error {
+		cancel()
+		return <-ended
+	}, nil
 }
 
 func openBank(ctx context.Context, clk clock.Clock) (_ *theBank, err error) {
-	b := &theBank{ended: make(chan error, 2)}
-	quiet := slog.New(slog.DiscardHandler)
-	ctx, b.stop = context.WithCancel(ctx)
-	serve := func(h http.Handler) (string, error) {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return "", fmt.Errorf("opening the bank: %w", err)
-		}
-		go func() { b.ended <- web.Serve(ctx, l, h, quiet) }()
-		return "http://" + l.Addr().String(), nil
-	}
-	notices, err := serve(http.HandlerFunc(b.receive))
+	b := &theBank{}
+	notices, stop, err := serve(ctx, http.HandlerFunc(b.receive))
 	if err != nil {
 		return nil, err
 	}
+	b.stops = append(b.stops, stop)
 	b.emulator, err = bankemu.New(bankemu.Config{
-		Clock: clk, Log: quiet, Key: bankKey, AdminKey: bankAdmin, NoticeURL: notices, Epoch: "e1", Secret: noticeSecret,
+		Clock: clk, Log: quiet(), Key: bankKey, AdminKey: bankAdmin, NoticeURL: notices, Epoch: "e1", Secret: noticeSecret,
 	})
 	if err != nil {
 		return nil, err
 	}
-	server := web.NewEcho(quiet, clk)
+	server := web.NewEcho(quiet(), clk)
 	if err := b.emulator.Routes(server); err != nil {
 		return nil, err
 	}
-	address, err := serve(server)
+	address, stop, err := serve(ctx, server)
 	if err != nil {
 		return nil, err
 	}
+	b.stops = append(b.stops, stop)
 	b.client, err = bank.New(bank.Config{
 		Name: "bank", URL: address, Key: bankKey, Notices: payment.Keys{ByEpoch: map[string]string{"e1": noticeSecret}},
 		Transport: &http.Transport{MaxIdleConnsPerHost: 16},
@@ -100,8 +105,11 @@ func (b *theBank) receive(answer http.ResponseWriter, r *http.Request) {
 }
 
 func (b *theBank) close() error {
-	b.stop()
-	return errors.Join(<-b.ended, <-b.ended)
+	var errs []error
+	for _, stop := range b.stops {
+		errs = append(errs, stop())
+	}
+	return errors.Join(errs...)
 }
 
 // What the bank does wrong every day; on some it declines, and on these takes

@@ -27,12 +27,18 @@ func (w *world) check(ctx context.Context) error {
 	if len(w.acts) > 0 {
 		w.report.wrong("%d things of the script were not done: their instants are not in it", len(w.acts))
 	}
-	w.ladder.End = w.clock.Now().Add(time.Second)
+	// The last day of the ledger is closed too.
+	w.clock.Set(w.day(w.days + w.settles).Add(endAfter))
+	if err := w.everyJob(ctx); err != nil {
+		return err
+	}
+	w.ladder.End = w.clock.Now()
 	for _, one := range []struct {
 		part string
 		run  func(context.Context) error
 	}{
-		{"comparing with the oracle", w.compare}, {"comparing with the bank", w.compareBank}, {"verifying", w.verify},
+		{"comparing with the oracle", w.compare}, {"comparing with the bank", w.compareBank}, {"comparing statements", w.papers},
+		{"verifying", w.verify}, {"verifying the audit trail", w.verifyTrail},
 		{"running every job again", w.again},
 	} {
 		fmt.Fprintln(w.progress, one.part)
@@ -45,6 +51,7 @@ func (w *world) check(ctx context.Context) error {
 	}
 	w.report.count("processes that died and were built anew", w.died.n.Load())
 	w.report.count("batches refused since another process was first", w.fenced.n.Load())
+	w.report.count("flags raised by ourselves", w.flagged.n.Load())
 	w.report.count("forged or outdated notices of the bank refused", w.bank.refused.Load())
 	for _, part := range w.parts {
 		w.report.Took = append(w.report.Took, Part{part, w.took[part]})
@@ -53,11 +60,7 @@ func (w *world) check(ctx context.Context) error {
 }
 
 // judged are the passes as the oracle has them.
-func (w *world) judged() ([]oracle.Row, error) {
-	net, err := oracle.HongKong()
-	if err != nil {
-		return nil, err
-	}
+func (w *world) judged(net oracle.Network) ([]oracle.Row, error) {
 	var rows []oracle.Assignment
 	for _, v := range w.cast.cars {
 		if v.plate != "" && v.story != stranger {
@@ -75,7 +78,11 @@ func (w *world) judged() ([]oracle.Row, error) {
 // expect says what everybody must owe, and have paid if the oracle can say it,
 // by account or, without one, by vehicle.
 func (w *world) expect() (map[string]*sums, error) {
-	passes, err := w.judged()
+	net, err := oracle.HongKong()
+	if err != nil {
+		return nil, err
+	}
+	passes, err := w.judged(net)
 	if err != nil {
 		return nil, fmt.Errorf("the oracle: %w", err)
 	}
@@ -103,9 +110,22 @@ func (w *world) expect() (map[string]*sums, error) {
 			habit = w.cast.byID[who].habit
 		}
 		s := of(who)
+		key := passKey(row.TollPoint, row.FirstMicros)
+		if r, ruled := w.rulings[key]; ruled {
+			if r.exempt {
+				w.counts["tolls taken back"]++
+				continue
+			}
+			if row.Cents, ruled = net.Toll(row.TollPoint[:strings.LastIndexByte(row.TollPoint, '-')], r.class, time.UnixMicro(row.FirstMicros)); !ruled {
+				return nil, fmt.Errorf("the oracle has no toll for class %s", r.class)
+			}
+		}
 		t := reckon.Toll{
 			Account: row.Account, Vehicle: row.Vehicle, Cents: row.Cents, Occurred: time.UnixMicro(row.FirstMicros),
-			Posted: w.posted[passKey(row.TollPoint, row.FirstMicros)],
+			Posted: w.posted[key],
+		}
+		if row.Account != "" && w.isMistaken(t.Occurred, row.TollPoint) {
+			t.Posted = w.rerated // another amount is another debt
 		}
 		c := w.ladder.Climb(t, habit, nil)
 		s.tolls += row.Cents
@@ -238,6 +258,9 @@ func (w *world) compareAccount(ctx context.Context, p *person, must, is *sums) e
 				return err
 			}
 			held += wallet.BalanceCents
+			if holder == p.id {
+				w.endHeld[p.id] = wallet.BalanceCents
+			}
 		}
 		return nil
 	})
@@ -254,6 +277,7 @@ func (w *world) compareAccount(ctx context.Context, p *person, must, is *sums) e
 	if open != is.owed()-is.paid {
 		w.report.wrong("%s: the ledger has %d open, receivables %d", p.id, open, is.owed()-is.paid)
 	}
+	w.endOwed[p.id] = open
 	short := p.way == ownMoney || p.way == classTag || p.uneven
 	switch {
 	case !short && is.paid != must.paid:
@@ -344,30 +368,46 @@ func (w *world) verify(ctx context.Context) error {
 	return nil
 }
 
+// endAfter is when, after the last midnight, the script ends.
+const endAfter = 3 * time.Hour
+
+// everyJob runs every job of the product, in every process.
+func (w *world) everyJob(ctx context.Context) error {
+	for _, run := range []func(context.Context) error{
+		w.judge,
+		func(ctx context.Context) error { return w.job(ctx, "matching", w.match) },
+		func(ctx context.Context) error {
+			return w.job(ctx, "rating anew", func(ctx context.Context, s *services) error { return w.rerater(s).Once(ctx) })
+		},
+		w.follow, w.judgeDisputes, w.climb, w.follow,
+		func(ctx context.Context) error { return w.pays(ctx, 12) },
+		w.keepBooks,
+	} {
+		if err := run(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// follow collects.
+func (w *world) follow(ctx context.Context) error {
+	return w.job(ctx, "collecting", func(ctx context.Context, s *services) error { return s.collect.CatchUp(ctx) })
+}
+
 // again runs every job once more, and looks that nothing changed.
 func (w *world) again(ctx context.Context) error {
+	w.Crashes = 0
+	// Who looked at statements is to be chained first.
+	if err := w.everyJob(ctx); err != nil {
+		return err
+	}
 	before, err := digest(ctx, w.Database)
 	if err != nil {
 		return err
 	}
-	for _, s := range w.sets {
-		s.life.left = 0
-	}
-	w.Crashes = 0
 	for range 2 {
-		if err := w.judge(ctx); err != nil {
-			return err
-		}
-		if err := w.job(ctx, "matching", w.match); err != nil {
-			return err
-		}
-		if err := w.job(ctx, "collecting", func(ctx context.Context, s *services) error { return s.collect.CatchUp(ctx) }); err != nil {
-			return err
-		}
-		if err := w.climb(ctx); err != nil {
-			return err
-		}
-		if err := w.pays(ctx, 3); err != nil {
+		if err := w.everyJob(ctx); err != nil {
 			return err
 		}
 	}

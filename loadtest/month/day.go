@@ -14,7 +14,7 @@ import (
 func (w *world) playDay(ctx context.Context, d int) error {
 	inMonth := d >= 0 && d < w.days
 	early := d < -w.before+6
-	steps := quiet
+	steps := quietHours
 	if inMonth {
 		steps = hours
 	}
@@ -50,8 +50,18 @@ func (w *world) playDay(ctx context.Context, d int) error {
 				return err
 			}
 		}
-		if err := w.job(ctx, "collecting", func(ctx context.Context, s *services) error { return s.collect.CatchUp(ctx) }); err != nil {
+		if err := w.follow(ctx); err != nil {
 			return err
+		}
+		if inMonth || d >= w.days {
+			if err := w.judgeDisputes(ctx); err != nil {
+				return err
+			}
+			if at == noon {
+				if err := w.timed("people at the counter", func() error { return w.approve(ctx) }); err != nil {
+					return err
+				}
+			}
 		}
 		if err := w.people(ctx, at); err != nil {
 			return err

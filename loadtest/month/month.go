@@ -202,7 +202,7 @@ func Run(ctx context.Context, clk clock.Clock, c Config, progress io.Writer) (*R
 	if err != nil {
 		return nil, fmt.Errorf("making a folder: %w", err)
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }() // the system cleans up what is left
 	if c.Database == "sqlite" {
 		c.Database = "sqlite:" + filepath.Join(dir, "month.db")
 	}

@@ -83,7 +83,6 @@ type car struct {
 	// early drives in the weeks before the month too, often is trips a day.
 	early bool
 	often float64
-	seq   uint64
 	// last is its latest trip.
 	last time.Time
 }

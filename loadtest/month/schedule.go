@@ -39,8 +39,8 @@ var (
 	// the ladder runs and registrations change, at 12:00 proofs arrive and staff
 	// decide, at 18:00 people pay.
 	hours = []time.Duration{40 * time.Minute, 6*time.Hour + 30*time.Minute, 12 * time.Hour, 18 * time.Hour, 23*time.Hour + 30*time.Minute}
-	// quiet are those of other days.
-	quiet = []time.Duration{40 * time.Minute, 6*time.Hour + 30*time.Minute, 12 * time.Hour, 18 * time.Hour}
+	// quietHours are those of other days.
+	quietHours = []time.Duration{40 * time.Minute, 6*time.Hour + 30*time.Minute, 12 * time.Hour, 18 * time.Hour}
 )
 
 const (

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"math/rand/v2"
 	"slices"
 	"time"
@@ -16,9 +15,12 @@ import (
 	"freeflow/billing/account"
 	"freeflow/billing/books"
 	"freeflow/billing/collect"
+	"freeflow/billing/dispute"
 	"freeflow/billing/notice"
 	"freeflow/billing/payment"
 	"freeflow/billing/recovery"
+	"freeflow/billing/statement"
+	"freeflow/internal/audit"
 	"freeflow/internal/kafka"
 	"freeflow/rsu"
 	"freeflow/tolling/matcher"
@@ -121,6 +123,10 @@ type services struct {
 	pay      *payment.Service
 	ladder   *recovery.Ladder
 	courier  *notice.Courier
+	disputes *dispute.Service
+	flags    *dispute.Flags
+	trail    *audit.Log
+	issuer   *statement.Issuer
 	accounts keep[account.Tx]
 	paying   keep[payment.Tx]
 	people   keep[recovery.Tx]
@@ -129,9 +135,8 @@ type services struct {
 // build makes a set of services over the database.
 func (w *world) build(ctx context.Context) (_ *services, err error) {
 	w.builds++
-	quiet := slog.New(slog.DiscardHandler)
 	s := &services{life: &mortal{}, current: registry.NewCurrent()}
-	if s.books, err = books.Open(ctx, w.Database, books.Options{Clock: w.clock, Logger: quiet, MaxPosters: 8}); err != nil {
+	if s.books, err = books.Open(ctx, w.Database, books.Options{Clock: w.clock, Logger: quiet(), MaxPosters: 8}); err != nil {
 		return nil, err
 	}
 	owner := fmt.Sprintf("process-%d", w.builds)
@@ -142,32 +147,43 @@ func (w *world) build(ctx context.Context) (_ *services, err error) {
 	mortalBooks := dyingBooks{s.books, s.life}
 	s.matcher = matcher.New(matcher.Config{
 		Network: w.network, Registry: s.current, Refresh: s.follow.Load, Books: mortalBooks, Open: w.open, Rejects: nothingRejected{}, Clock: w.clock,
-		Logger: quiet, Metrics: matcher.NewMetrics(prometheus.NewRegistry()), Owner: owner,
+		Logger: quiet(), Metrics: matcher.NewMetrics(prometheus.NewRegistry()), Owner: owner,
 	})
 	s.rejudger = rejudge.New(rejudge.Config{
-		Network: w.network, Books: mortalBooks, Current: s.current, Follow: s.follow, Clock: w.clock, Logger: quiet, Owner: owner,
+		Network: w.network, Books: mortalBooks, Current: s.current, Follow: s.follow, Clock: w.clock, Logger: quiet(), Owner: owner,
 	})
-	if s.collect, err = collect.New(collect.Parts{Books: following{s.books, s.life}, Clock: w.clock, Log: quiet, Metrics: prometheus.NewRegistry()}); err != nil {
+	if s.collect, err = collect.New(collect.Parts{Books: following{s.books, s.life}, Clock: w.clock, Log: quiet(), Metrics: prometheus.NewRegistry()}); err != nil {
 		return nil, errors.Join(err, s.books.Close())
 	}
 	s.paying = keepOf(s.books, s.life, func(tx *books.Tx) payment.Tx { return tx })
 	s.accounts = keepOf(s.books, &mortal{}, func(tx *books.Tx) account.Tx { return tx })
 	s.people = keepOf(s.books, s.life, func(tx *books.Tx) recovery.Tx { return tx })
 	s.pay, err = payment.New(payment.Config{
-		Store: s.paying, Providers: []payment.Provider{w.bank.client}, Clock: w.clock, Zone: w.zone, Log: quiet, Parallel: 4,
+		Store: s.paying, Providers: []payment.Provider{w.bank.client}, Clock: w.clock, Zone: w.zone, Log: quiet(), Parallel: 4,
 		Times: payment.Times{Call: callTime},
 	})
 	if err != nil {
 		return nil, errors.Join(err, s.books.Close())
 	}
 	s.ladder = &recovery.Ladder{
-		Keeping: s.people, Calendar: recovery.Calendar{Holidays: holidays{w.network}}, Rules: recovery.HongKong(), Zone: w.zone, Clock: w.clock, Log: quiet,
+		Keeping: s.people, Calendar: recovery.Calendar{Holidays: holidays{w.network}}, Rules: recovery.HongKong(), Zone: w.zone, Clock: w.clock, Log: quiet(),
 	}
 	s.courier = &notice.Courier{
-		Keeping: keepOf(s.books, s.life, func(tx *books.Tx) notice.Tx { return tx }), Sender: &w.post, Clock: w.clock, Log: quiet,
+		Keeping: keepOf(s.books, s.life, func(tx *books.Tx) notice.Tx { return tx }), Sender: &w.post, Clock: w.clock, Log: quiet(),
+	}
+	s.issuer = &statement.Issuer{
+		Ledger: s.books, Keeping: keepOf(s.books, s.life, func(tx *books.Tx) statement.Tx { return tx }), Zone: w.zone, Clock: w.clock, Log: quiet(),
+	}
+	if s.disputes, s.flags, err = w.court(s); err == nil {
+		s.trail, err = audit.Open(ctx, w.Database, audit.Options{})
+	}
+	if err != nil {
+		return nil, errors.Join(err, s.books.Close())
 	}
 	return s, nil
 }
+
+func (s *services) close() error { return errors.Join(s.trail.Close(), s.books.Close()) }
 
 // nothingRejected fails where the matcher cannot read what the script wrote.
 type nothingRejected struct{}

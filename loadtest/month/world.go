@@ -6,18 +6,19 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"strings"
 	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
+	"freeflow/billing"
 	"freeflow/billing/books"
 	"freeflow/internal/clock"
 	"freeflow/loadtest/month/reckon"
 	"freeflow/loadtest/oracle"
 	"freeflow/rsu"
 	"freeflow/tolling"
+	"freeflow/tolling/governance"
 	"freeflow/tolling/passage"
 	"freeflow/tolling/tariff"
 )
@@ -58,7 +59,8 @@ type world struct {
 	watch    clock.Clock // the machine's
 	dir      string
 	progress io.Writer
-	rng      *rand.Rand
+	rng      *rand.Rand // of the script
+	fate     *rand.Rand // of processes
 	network  network
 	open     passage.Store
 	bank     *theBank
@@ -68,11 +70,18 @@ type world struct {
 	sets     []*services
 	builds   int
 
-	fenced, died counter
-	report       *Report
-	counts       map[string]int64
-	took         map[string]time.Duration
-	parts        []string
+	office  *office
+	rerate  billing.Rerate
+	rerated time.Time
+	rulings map[string]ruling // by pass key
+	// endOwed and endHeld are what the ledger has of each account in the end.
+	endOwed, endHeld map[string]int64
+
+	fenced, died, flagged counter
+	report                *Report
+	counts                map[string]int64
+	took                  map[string]time.Duration
+	parts                 []string
 
 	// What the oracle is told: the reads with when the books had them first,
 	// other charges, when the ladder ran, pauses.
@@ -93,20 +102,20 @@ type world struct {
 
 func newWorld(ctx context.Context, watch clock.Clock, c Config, dir string, progress io.Writer) (_ *world, err error) {
 	w := &world{
-		Config: c, schedule: newSchedule(c.Days), watch: watch, dir: dir, progress: progress, rng: rand.New(rand.NewPCG(c.Seed, 0x3017)),
+		Config: c, schedule: newSchedule(c.Days), watch: watch, dir: dir, progress: progress, rng: rand.New(rand.NewPCG(c.Seed, 0x3017)), fate: rand.New(rand.NewPCG(c.Seed, 0xdead)),
 		open: newOpen(), report: &Report{}, counts: map[string]int64{}, took: map[string]time.Duration{},
-		posted: map[string]time.Time{}, ladder: reckon.HongKong(), tills: map[string]int64{}, lines: map[string][]string{}, acts: map[int64][]func(context.Context) error{},
+		posted: map[string]time.Time{}, ladder: reckon.HongKong(), tills: map[string]int64{}, lines: map[string][]string{}, rulings: map[string]ruling{},
+		endOwed: map[string]int64{}, endHeld: map[string]int64{}, acts: map[int64][]func(context.Context) error{},
 	}
 	w.report.Config = c
 	w.clock = clock.At(w.day(-w.before).Add(-time.Hour))
 	if err := books.Migrate(ctx, c.Database); err != nil {
 		return nil, err
 	}
-	files, err := tariff.Open("hongkong")
-	if err != nil {
+	if w.office, err = openOffice(ctx, c.Database, w.clock, func() *books.Store { return w.sets[0].books }); err != nil {
 		return nil, err
 	}
-	w.network = files
+	w.network = governance.Matching{Live: w.office.live}
 	if w.bank, err = openBank(ctx, w.clock); err != nil {
 		return nil, err
 	}
@@ -130,8 +139,11 @@ func newWorld(ctx context.Context, watch clock.Clock, c Config, dir string, prog
 
 func (w *world) close() error {
 	errs := []error{w.bank.close()}
+	if w.office != nil {
+		errs = append(errs, w.office.store.Close())
+	}
 	for _, s := range w.sets {
-		errs = append(errs, s.books.Close())
+		errs = append(errs, s.close())
 	}
 	return errors.Join(errs...)
 }
@@ -155,9 +167,9 @@ func (w *world) timed(part string, run func() error) error {
 // at it is built anew, and does it again.
 func (w *world) job(ctx context.Context, name string, run func(context.Context, *services) error) error {
 	return w.timed(name, func() error {
-		if w.rng.IntN(w.mortality()) == 0 {
-			life := w.sets[w.rng.IntN(len(w.sets))].life
-			life.left, life.after = 1+w.rng.IntN(12), w.rng.IntN(2) == 0
+		if w.fate.IntN(w.mortality()) == 0 {
+			life := w.sets[w.fate.IntN(len(w.sets))].life
+			life.left, life.after = 1+w.fate.IntN(12), w.fate.IntN(2) == 0
 		}
 		if len(w.sets) == 1 {
 			return w.survive(ctx, 0, run)
@@ -198,7 +210,7 @@ func (w *world) survive(ctx context.Context, i int, run func(context.Context, *s
 	if i == 0 {
 		w.bank.receiver.Store(s.pay)
 	}
-	if err := dead.books.Close(); err != nil {
+	if err := dead.close(); err != nil {
 		return err
 	}
 	if len(w.sets) == 1 {
@@ -221,6 +233,3 @@ func (w *world) play(ctx context.Context) error {
 	}
 	return nil
 }
-
-// sqlite reports whether there is one writer at a time.
-func (w *world) sqlite() bool { return strings.HasPrefix(w.Database, "sqlite:") }
