@@ -20,14 +20,15 @@ func (t *Tx) ChargeStands(ctx context.Context, id string) (billing.Charge, error
 }
 
 // Overdue returns open tolls that are on no ladder. See recovery.Tx.
-func (t *Tx) Overdue(ctx context.Context, before time.Time, nobodys bool, limit int) ([]billing.Receivable, error) {
+func (t *Tx) Overdue(ctx context.Context, before time.Time, nobodys bool, last billing.Receivable, limit int) ([]billing.Receivable, error) {
 	whose := `r.account <> ''`
 	if nobodys {
 		whose = `r.account = ''`
 	}
 	list, err := t.receivables(ctx, `LEFT JOIN recovery_case c ON c.receivable = r.id WHERE r.kind = 'toll' AND r.paid_cents < r.amount_cents
-		AND r.posted_at < $1 AND r.hold = '' AND `+whose+` AND (c.receivable IS NULL OR c.stage = 'ended') ORDER BY r.posted_at, r.id LIMIT $2`,
-		before.UnixMicro(), int64(limit))
+		AND r.posted_at < $1 AND r.hold = '' AND `+whose+` AND (c.receivable IS NULL OR c.stage = 'ended')
+		AND (r.posted_at > $3 OR (r.posted_at = $3 AND r.id > $4)) ORDER BY r.posted_at, r.id LIMIT $2`,
+		before.UnixMicro(), int64(limit), microsOf(last.PostedAt), last.ID)
 	if err != nil {
 		return nil, fmt.Errorf("reading unpaid tolls: %w", err)
 	}

@@ -1,6 +1,7 @@
 package recovery
 
 import (
+	"errors"
 	"fmt"
 	"time"
 )
@@ -22,6 +23,10 @@ func (d Day) Date(zone *time.Location) time.Time {
 
 // String is the day as 2026-11-25.
 func (d Day) String() string { return d.Date(time.UTC).Format(time.DateOnly) }
+
+// ErrCalendar marks what cannot be decided since the calendar does not reach so
+// far.
+var ErrCalendar = errors.New("the calendar of general holidays ends before the deadline")
 
 // Holidays tells the general holidays.
 type Holidays interface {
@@ -47,7 +52,7 @@ func (c Calendar) business(d Day) (bool, error) {
 	}
 	holiday, err := c.Holidays.Holiday(date)
 	if err != nil {
-		return false, fmt.Errorf("business days: %w", err)
+		return false, errors.Join(fmt.Errorf("business days: %w", err), ErrCalendar)
 	}
 	return !holiday, nil
 }

@@ -41,34 +41,166 @@ const heldAgain = time.Hour
 // chunk bounds one transaction, in cases.
 const chunk = 200
 
-// Run does all that is due by the clock and returns how many steps were taken.
+// Run does all that is due by the clock and returns how many cases it looked at.
 // It can be run at any time, again, and by several at once: what was done is
-// not done again.
+// not done again. A case with which something is wrong holds up no other: it is
+// logged, looked at again an hour later, and the error says how many there were.
 func (l *Ladder) Run(ctx context.Context) (int, error) {
 	now := l.Clock.Now()
-	steps := 0
+	opened, err := l.openAll(ctx, now)
+	if err != nil {
+		return opened, fmt.Errorf("putting unpaid tolls on the ladder: %w", err)
+	}
+	climbed, err := l.climbAll(ctx, now)
+	if err != nil {
+		err = fmt.Errorf("climbing the ladder of unpaid tolls: %w", err)
+	}
+	return opened + climbed, err
+}
+
+// openAll puts all overdue tolls on the ladder, with one payment notice a
+// debtor and batch.
+func (l *Ladder) openAll(ctx context.Context, now time.Time) (int, error) {
+	n := 0
+	var failed failures
 	for _, nobodys := range []bool{true, false} {
+		wait := l.Rules.NoticeAfter
+		if nobodys {
+			wait = l.Rules.NoticeAfterNobodys
+		}
+		var last billing.Receivable
 		for {
-			n, err := l.open(ctx, now, nobodys)
-			steps += n
+			var list []billing.Receivable
+			err := l.Keeping.View(ctx, func(tx Tx) error {
+				var err error
+				list, err = tx.Overdue(ctx, now.Add(-wait), nobodys, last, chunk)
+				return err
+			})
 			if err != nil {
-				return steps, fmt.Errorf("putting unpaid tolls on the ladder: %w", err)
+				return n, err
 			}
-			if n < chunk {
+			n += len(list)
+			err = together(ctx, l, list, &failed, func(tx Tx, r billing.Receivable, post *letters) error {
+				if err := l.openCase(ctx, tx, r, post, now); err != nil {
+					return fmt.Errorf("receivable %s: %w", r.ID, err)
+				}
+				return nil
+			}, now)
+			if err != nil {
+				return n, err
+			}
+			if len(list) < chunk {
 				break
 			}
+			last = list[len(list)-1]
 		}
 	}
+	return n, failed.err()
+}
+
+// climbAll looks at all cases that are due.
+func (l *Ladder) climbAll(ctx context.Context, now time.Time) (int, error) {
+	n := 0
+	var failed failures
 	for {
-		n, err := l.climb(ctx, now)
-		steps += n
+		var list []Case
+		err := l.Keeping.View(ctx, func(tx Tx) error {
+			var err error
+			list, err = tx.DueCases(ctx, now, chunk)
+			return err
+		})
 		if err != nil {
-			return steps, fmt.Errorf("climbing the ladder of unpaid tolls: %w", err)
+			return n, err
 		}
-		if n < chunk {
-			return steps, nil
+		n += len(list)
+		before := len(failed.list)
+		err = together(ctx, l, list, &failed, func(tx Tx, c Case, post *letters) error {
+			if err := l.step(ctx, tx, c.Receivable, now, post); err != nil {
+				return caseError{c.Receivable, err}
+			}
+			return nil
+		}, now)
+		for _, one := range failed.list[before:] {
+			if err == nil {
+				err = l.putOff(ctx, one, now)
+			}
+		}
+		if err != nil {
+			return n, err
+		}
+		if len(list) < chunk {
+			return n, failed.err()
 		}
 	}
+}
+
+// caseError says which case could not be stepped.
+type caseError struct {
+	receivable string
+	err        error
+}
+
+func (e caseError) Error() string { return "receivable " + e.receivable + ": " + e.err.Error() }
+func (e caseError) Unwrap() error { return e.err }
+
+// putOff looks at a case again an hour later, so that it is not in the way.
+func (l *Ladder) putOff(ctx context.Context, failed error, now time.Time) error {
+	var one caseError
+	if !errors.As(failed, &one) {
+		return failed
+	}
+	return l.Keeping.Do(ctx, func(tx Tx) error {
+		c, err := tx.LockCase(ctx, one.receivable)
+		if err != nil {
+			return err
+		}
+		c.NextAt = now.Add(time.Hour)
+		return tx.Reschedule(ctx, c)
+	})
+}
+
+// failures are what went wrong with single cases of a run.
+type failures struct{ list []error }
+
+func (f *failures) err() error {
+	if len(f.list) == 0 {
+		return nil
+	}
+	return fmt.Errorf("%d cases could not be looked at, the first: %w", len(f.list), f.list[0])
+}
+
+// together does something with all of a list in one transaction, with the
+// letters that follow. If that fails, each is done alone, and those that fail
+// are noted; it stops at once where nothing can be done.
+func together[T any](ctx context.Context, l *Ladder, list []T, failed *failures, do func(Tx, T, *letters) error, now time.Time) error {
+	all := func(some []T) error {
+		return l.Keeping.Do(ctx, func(tx Tx) error {
+			post := letters{open: map[debtor]*letter{}}
+			for _, one := range some {
+				if err := do(tx, one, &post); err != nil {
+					return err
+				}
+			}
+			return l.send(ctx, tx, &post, now)
+		})
+	}
+	if len(list) == 0 || all(list) == nil {
+		return nil
+	}
+	for i := range list {
+		err := all(list[i : i+1])
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case errors.Is(err, ErrCalendar):
+			// It would be the same for every case.
+			return err
+		case err != nil:
+			l.Log.ErrorContext(ctx, "an unpaid toll was not looked at", "err", err)
+			failed.list = append(failed.list, err)
+		}
+	}
+	return nil
 }
 
 // debtor is who is told, and of which vehicle: notices are paid by plate.
@@ -92,30 +224,6 @@ func (l *letters) to(kind, receivable, account, vehicle string) *letter {
 		l.all = append(l.all, t)
 	}
 	return t
-}
-
-// open puts tolls on the ladder, with one payment notice a debtor.
-func (l *Ladder) open(ctx context.Context, now time.Time, nobodys bool) (int, error) {
-	wait := l.Rules.NoticeAfter
-	if nobodys {
-		wait = l.Rules.NoticeAfterNobodys
-	}
-	n := 0
-	err := l.Keeping.Do(ctx, func(tx Tx) error {
-		overdue, err := tx.Overdue(ctx, now.Add(-wait), nobodys, chunk)
-		if err != nil {
-			return err
-		}
-		n = len(overdue)
-		post := letters{open: map[debtor]*letter{}}
-		for _, r := range overdue {
-			if err := l.openCase(ctx, tx, r, &post, now); err != nil {
-				return fmt.Errorf("receivable %s: %w", r.ID, err)
-			}
-		}
-		return l.send(ctx, tx, &post, now)
-	})
-	return n, err
 }
 
 // openCase puts one toll on the ladder, or back on it.
@@ -168,26 +276,6 @@ func (l *Ladder) grace(c *Case, told Day, paused Pauses) (Day, error) {
 		due, err = l.Calendar.BusinessDays(told, l.Rules.GraceBusinessDays, paused)
 	}
 	return due, err
-}
-
-// climb looks at the cases that are due.
-func (l *Ladder) climb(ctx context.Context, now time.Time) (int, error) {
-	n := 0
-	err := l.Keeping.Do(ctx, func(tx Tx) error {
-		due, err := tx.DueCases(ctx, now, chunk)
-		if err != nil {
-			return err
-		}
-		n = len(due)
-		post := letters{open: map[debtor]*letter{}}
-		for _, was := range due {
-			if err := l.step(ctx, tx, was.Receivable, now, &post); err != nil {
-				return fmt.Errorf("receivable %s: %w", was.Receivable, err)
-			}
-		}
-		return l.send(ctx, tx, &post, now)
-	})
-	return n, err
 }
 
 // step takes one case as far as it goes now: at most one rung.

@@ -535,6 +535,83 @@ func TestOneNoticeForManyTrips(t *testing.T) {
 	})
 }
 
+// stumbling is a store whose reading of one receivable fails.
+type stumbling struct {
+	books.Keep[recovery.Tx]
+	receivable *string
+}
+
+func (s stumbling) Do(ctx context.Context, fn func(recovery.Tx) error) error {
+	return s.Keep.Do(ctx, func(tx recovery.Tx) error { return fn(stumblingTx{tx, s.receivable}) })
+}
+
+type stumblingTx struct {
+	recovery.Tx
+	receivable *string
+}
+
+func (s stumblingTx) Receivable(ctx context.Context, id string) (billing.Receivable, error) {
+	if id == *s.receivable {
+		return billing.Receivable{}, errors.New("the row is damaged")
+	}
+	return s.Tx.Receivable(ctx, id)
+}
+
+// TestOneBadCaseHoldsUpNoOther: a case that cannot be looked at is named, and
+// all others are looked at all the same; so it is when the ladder begins.
+func TestOneBadCaseHoldsUpNoOther(t *testing.T) {
+	r := sqliteRoad(t)
+	bad := ""
+	l := newLadder(r.books, r.clock)
+	l.Keeping = stumbling{books.Keep[recovery.Tx]{Store: r.books, As: func(tx *books.Tx) recovery.Tx { return tx }}, &bad}
+	var ids []string
+	for n := range 5 {
+		ids = append(ids, r.pass(n+1, at(5, 21, 10), nil))
+	}
+	bad = ids[2]
+	r.clock.set(at(5, 22, 1))
+	if _, err := l.Run(t.Context()); err == nil || !strings.Contains(err.Error(), bad) || !strings.Contains(err.Error(), "1 case") {
+		t.Fatalf("beginning: %v", err)
+	}
+	for _, id := range []string{ids[0], ids[1], ids[3], ids[4]} {
+		r.want(id, recovery.Opened, 3000)
+		r.serve(id, at(5, 22, 9))
+	}
+	bad = ""
+	r.run(at(5, 22, 10))
+	r.serve(ids[2], at(5, 22, 11))
+	bad = ids[2]
+	r.clock.set(at(6, 10, 0))
+	if _, err := l.Run(t.Context()); err == nil || !strings.Contains(err.Error(), bad) {
+		t.Fatalf("climbing: %v", err)
+	}
+	r.follow()
+	for _, id := range []string{ids[0], ids[1], ids[3], ids[4]} {
+		r.want(id, recovery.First, 20500)
+	}
+	bad = ""
+	r.run(at(6, 10, 2)) // an hour later it is looked at again
+	r.want(ids[2], recovery.First, 20500)
+}
+
+// TestCalendarEnds: past the end of the calendar no deadline is guessed; the
+// job says so and nothing is surcharged.
+func TestCalendarEnds(t *testing.T) {
+	r := sqliteRoad(t)
+	r.clock.set(at(12, 27, 12))
+	id := r.pass(1, at(12, 27, 10), nil)
+	r.clock.set(at(12, 28, 12))
+	if _, err := r.ladder.Run(t.Context()); !errors.Is(err, recovery.ErrCalendar) {
+		t.Fatalf("it says %v", err)
+	}
+	r.do(func(ctx context.Context, tx *books.Tx) error {
+		if _, err := tx.Case(ctx, id); !errors.Is(err, billing.ErrNotFound) {
+			t.Errorf("the case: %v", err)
+		}
+		return nil
+	})
+}
+
 // TestDisputedFromTheStart: nobody is asked to pay what is in dispute; when that
 // is over, the ladder begins.
 func TestDisputedFromTheStart(t *testing.T) {

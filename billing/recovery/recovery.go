@@ -109,7 +109,9 @@ type Tx interface {
 	// Overdue returns at most limit open tolls that are on no ladder yet and not
 	// held, with something to pay, posted before the instant; nobodys selects
 	// those that nobody's account owes, else those of accounts.
-	Overdue(ctx context.Context, postedBefore time.Time, nobodys bool, limit int) ([]billing.Receivable, error)
+	// Those after the last one seen (zero at the start), in the order of PostedAt
+	// and ID.
+	Overdue(ctx context.Context, postedBefore time.Time, nobodys bool, last billing.Receivable, limit int) ([]billing.Receivable, error)
 	// DueCases returns at most limit cases to be looked at, those of one debtor
 	// together.
 	DueCases(ctx context.Context, at time.Time, limit int) ([]Case, error)
