@@ -90,6 +90,7 @@ type revisionJSON struct {
 	ReplacedAt string   `json:"replaced_at"`
 	PassTime   string   `json:"pass_time"`
 	LastTime   string   `json:"last_time"`
+	Vehicle    string   `json:"vehicle"`
 	Status     string   `json:"status"`
 	Class      string   `json:"class"`
 	Account    string   `json:"account"`
@@ -213,7 +214,7 @@ func (a *API) passOf(h billing.History) passJSON {
 		out.Revisions[i] = revisionJSON{
 			Revision: r.Revision, ReplacedAt: billing.FormatPassTime(r.ReplacedAt.UnixMicro(), zone),
 			PassTime: billing.FormatPassTime(r.FirstMicros, zone), LastTime: billing.FormatPassTime(r.LastMicros, zone),
-			Status: r.Status, Class: r.Class, Account: r.Account, Amount: then[5],
+			Vehicle: r.Vehicle, Status: r.Status, Class: r.Class, Account: r.Account, Amount: then[5],
 			Rule: r.Rule, Reasons: reasonCodes(r.Reasons),
 		}
 	}

@@ -18,7 +18,8 @@ import (
 var hk = time.FixedZone("HKT", 8*3600)
 
 // begun is 18 December 2023, 10:02, when the Western Harbour Crossing began to
-// charge the former toll for 62 minutes (Transport Department, 2023-12-18).
+// charge a fixed 60.00 for 62 minutes, instead of the toll of the minute, such
+// as 52.00 (RTHK 1732803, SCMP 2023-12-20).
 var begun = time.Date(2023, 12, 18, 10, 2, 0, 0, hk)
 
 // corrected rates as the tolls should have: 52.00 for cars, 20.00 for
@@ -274,6 +275,35 @@ func incident(t *testing.T, url string) {
 	if again := r.try(); again.Passes != 0 || again.Left != 3 {
 		t.Errorf("a second dry run finds %+v", again)
 	}
+}
+
+// By the network's own tolls: at 10:21 that day a private car owed 52.00 (RTHK
+// 1732803).
+func TestTheTollOfTheMinute(t *testing.T) {
+	r := newRig(t, "sqlite:"+filepath.Join(t.TempDir(), "books.db"))
+	network, err := tariff.Open("hongkong")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.rates.Network = network
+	r.post(pass(0, func(p *billing.Pass) {
+		p.FirstMicros = time.Date(2023, 12, 18, 10, 21, 30, 0, hk).UnixMicro()
+		p.LastMicros = p.FirstMicros
+	}))
+	v := r.try()
+	if v.Passes != 1 || v.WasCents != 6000 || v.NowCents != 5200 {
+		t.Fatalf("%+v", v)
+	}
+	if _, err := r.rates.Order(t.Context(), v.ID, v.Digest, "lee"); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.rates.Once(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if owes := r.balance("account:A0"); owes != 5200 {
+		t.Errorf("the account owes %d", owes)
+	}
+	r.sound()
 }
 
 // A dry run whose passes have changed is refused, and so is one whose tolls
