@@ -80,7 +80,7 @@ type office struct {
 
 // someFiles are those of Hong Kong with three of its facilities: what is loaded
 // over and over should be small.
-func someFiles(t *testing.T) tariff.Files {
+func someFiles(t testing.TB) tariff.Files {
 	t.Helper()
 	files, err := tariff.ReadFiles("hongkong")
 	if err != nil {
@@ -306,6 +306,9 @@ func TestAnyChangeVoidsTheApproval(t *testing.T) {
 			}
 			if _, err := o.desk.Publish(t.Context(), "ada", d.ID, approved, nil); !errors.Is(err, governance.ErrStale) {
 				t.Errorf("published by the digest that was approved: %v", err)
+			}
+			if _, err := o.desk.Approve(t.Context(), "bo", d.ID, d.Last().Digest, d.DryRuns[0].ID, ""); !errors.Is(err, governance.ErrStale) {
+				t.Errorf("approved after a dry run of the revision before: %v", err)
 			}
 			if err := o.approve("cy", d); !errors.Is(err, governance.ErrForbidden) {
 				t.Errorf("the second author approved: %v", err)
