@@ -83,8 +83,8 @@ func furnish(t *testing.T, s *Store) {
 var onlyAdded = []string{"parking_allocation_event", "parking_hold", "parking_definition", "parking_pass", "parking_pass_end"}
 
 // addPass sells one of the vehicle AB1 over hours.
-func addPass(ctx context.Context, tx parking.Tx, id string, from, to time.Duration) error {
-	_, err := tx.AddPass(ctx, parking.Pass{ID: id, CarPark: "P", Vehicle: "AB1", Permit: "m", From: storetest.Now.Add(from * time.Hour), To: storetest.Now.Add(to * time.Hour)})
+func addPass(ctx context.Context, tx parking.Tx, id string, from, to int) error {
+	_, err := tx.AddPass(ctx, parking.Pass{ID: id, CarPark: "P", Vehicle: "AB1", Permit: "m", From: storetest.Now.Add(time.Duration(from) * time.Hour), To: storetest.Now.Add(time.Duration(to) * time.Hour)})
 	return err
 }
 
