@@ -24,11 +24,11 @@ func TestHoldersComeAndGo(t *testing.T) {
 	e := NewEcho(slog.New(slog.DiscardHandler), clock.System{})
 	e.GET("/who", func(c echo.Context) error {
 		name, person := Person(c)
-		return c.String(http.StatusOK, fmt.Sprint(Caller(c), name, person, Roles(c)))
+		return c.String(http.StatusOK, fmt.Sprintf("%s %s %v %v", Caller(c), name, person, Roles(c)))
 	}, BearerOf(func() []Holder { return *present.Load() }))
 	e.GET("/open", func(c echo.Context) error {
 		_, person := Person(c)
-		return c.String(http.StatusOK, fmt.Sprint(person, len(Roles(c))))
+		return c.String(http.StatusOK, fmt.Sprintf("%v %d", person, len(Roles(c))))
 	})
 	ask := func(path, key string) (int, string) {
 		r := httptest.NewRequest(http.MethodGet, path, nil)
@@ -37,14 +37,14 @@ func TestHoldersComeAndGo(t *testing.T) {
 		e.ServeHTTP(w, r)
 		return w.Code, w.Body.String()
 	}
-	if status, who := ask("/who", "operator-key-0123456789"); status != http.StatusOK || who != "operatoroperatorfalse[]" {
+	if status, who := ask("/who", "operator-key-0123456789"); status != http.StatusOK || who != "operator operator false []" {
 		t.Errorf("%d %s", status, who)
 	}
 	if status, _ := ask("/who", "ada-key-0123456789"); status != http.StatusUnauthorized {
 		t.Errorf("%d before she was added", status)
 	}
 	present.Store(&[]Holder{shared, ada})
-	if status, who := ask("/who", "ada-key-0123456789"); status != http.StatusOK || who != "adaadatrue[tariff finance]" {
+	if status, who := ask("/who", "ada-key-0123456789"); status != http.StatusOK || who != "ada ada true [tariff finance]" {
 		t.Errorf("%d %s", status, who)
 	}
 	present.Store(&[]Holder{shared})
@@ -55,7 +55,7 @@ func TestHoldersComeAndGo(t *testing.T) {
 	if status, _ := ask("/who", "operator-key-0123456789"); status != http.StatusUnauthorized {
 		t.Errorf("%d where nobody may enter", status)
 	}
-	if status, who := ask("/open", "ada-key-0123456789"); status != http.StatusOK || who != "false0" {
+	if status, who := ask("/open", "ada-key-0123456789"); status != http.StatusOK || who != "false 0" {
 		t.Errorf("%d %s without a key asked for", status, who)
 	}
 }
