@@ -327,28 +327,41 @@ var errCrash = errors.New("the process died")
 // committed and before anybody knew. Everything after that fails too.
 type faultyStore struct {
 	payment.Store
+	mu       sync.Mutex
 	n, dieAt int
 	after    bool
 	dead     bool
 }
 
-func (f *faultyStore) Do(ctx context.Context, fn func(payment.Tx) error) error {
+// next counts a transaction and says whether the process dies before or after
+// it.
+func (f *faultyStore) next() (before, after bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	if f.dead {
-		return errCrash
+		return true, false
 	}
 	f.n++
-	if f.n != f.dieAt {
-		return f.Store.Do(ctx, fn)
-	}
-	f.dead = true
-	if !f.after {
+	f.dead = f.n == f.dieAt
+	return f.dead && !f.after, f.dead && f.after
+}
+
+func (f *faultyStore) Do(ctx context.Context, fn func(payment.Tx) error) error {
+	before, after := f.next()
+	switch {
+	case before:
 		return errCrash
+	case after:
+		return errors.Join(f.Store.Do(ctx, fn), errCrash)
 	}
-	return errors.Join(f.Store.Do(ctx, fn), errCrash)
+	return f.Store.Do(ctx, fn)
 }
 
 func (f *faultyStore) View(ctx context.Context, fn func(payment.Tx) error) error {
-	if f.dead {
+	f.mu.Lock()
+	dead := f.dead
+	f.mu.Unlock()
+	if dead {
 		return errCrash
 	}
 	return f.Store.View(ctx, fn)
@@ -356,5 +369,7 @@ func (f *faultyStore) View(ctx context.Context, fn func(payment.Tx) error) error
 
 // reset brings the process back.
 func (f *faultyStore) reset(dieAt int, after bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	f.n, f.dieAt, f.after, f.dead = 0, dieAt, after, false
 }
