@@ -232,7 +232,7 @@ func (r *Runner) work(ctx context.Context, job billing.RejudgeJob) error {
 	if err != nil {
 		return err
 	}
-	w := &run{Runner: r, change: t, job: job, pruned: pruned}
+	w := &run{Runner: r, change: t, job: job, pruned: pruned, renewed: r.Clock.Now()}
 	if job.DoneMicros == job.FromMicros && job.FromMicros <= pruned {
 		if err := w.reportPruned(ctx); err != nil {
 			return err

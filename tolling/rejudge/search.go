@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"freeflow/billing"
 	"freeflow/tolling"
@@ -18,6 +19,8 @@ type run struct {
 	job billing.RejudgeJob
 	// pruned is the latest time of any read that is no longer kept.
 	pruned int64
+	// renewed is when the lease was prolonged last, while archives were read.
+	renewed time.Time
 }
 
 // touchedRead is where a touched read was.
@@ -87,13 +90,25 @@ func (w *run) archives(ctx context.Context, from, to int64, each func(matcher.Ar
 	var broken error
 	err := w.Books.Archives(ctx, from, to, func(blob []byte) bool {
 		began()
-		broken = matcher.Unpack(blob, each)
+		if broken = matcher.Unpack(blob, each); broken == nil {
+			broken = w.renew(ctx)
+		}
 		return broken == nil
 	})
 	if err == nil {
 		err = broken
 	}
 	return err
+}
+
+// renew prolongs the lease while archives are read, which may take minutes.
+func (w *run) renew(ctx context.Context) error {
+	now := w.Clock.Now()
+	if now.Sub(w.renewed) < lease/4 {
+		return nil
+	}
+	w.renewed = now
+	return w.Books.AdvanceRejudge(ctx, w.job.ID, w.Owner, 0, w.until())
 }
 
 // namedAtOnce bounds the vehicles of which passes are looked for when reads are
