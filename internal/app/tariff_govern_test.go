@@ -362,3 +362,33 @@ func TestGovernanceExitStatus(t *testing.T) {
 		t.Errorf("%+v", r)
 	}
 }
+
+// TestAProcessThatStartsBeforeTheSeed rates by its own files until the process
+// that holds the key has planted the first statement, and follows from then on.
+func TestAProcessThatStartsBeforeTheSeed(t *testing.T) {
+	first, second := filepath.Join(t.TempDir(), "first"), filepath.Join(t.TempDir(), "second")
+	a := startSystem(t, first, "--target", "gateway,matcher,parking,portal")
+	for _, file := range []string{"tariff-key.pem", "tariff-trust.pem", "tariff-good.json"} {
+		if _, err := os.Stat(filepath.Join(first, file)); !os.IsNotExist(err) {
+			t.Errorf("%s is there before anything was signed: %v", file, err)
+		}
+	}
+	startSystem(t, second, "--books", "sqlite:"+filepath.Join(first, "books.db"))
+	var pinned []byte
+	for range 200 {
+		if pinned, _ = os.ReadFile(filepath.Join(first, "tariff-trust.pem")); len(pinned) > 0 {
+			break
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	public := run(t, "", "tariff", "key", "--data", second)
+	if public.status != 0 || string(pinned) != public.stdout {
+		t.Errorf("trusted is %q, the key is %+v", pinned, public)
+	}
+	if said := a.said.String(); strings.Contains(said, "refused") || strings.Contains(said, "not refreshed") {
+		t.Errorf("%s", said)
+	}
+	if v := run(t, "", "tariff", "verify", "--data", first); v.status != 0 {
+		t.Errorf("%+v", v)
+	}
+}

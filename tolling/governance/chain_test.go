@@ -468,3 +468,22 @@ func TestNothingIsPublishedBesideAGap(t *testing.T) {
 		})
 	}
 }
+
+// TestFilesChangedAfterTheApprovalAreNotPublished: the digest was approved, and
+// what stands under it is something else by now.
+func TestFilesChangedAfterTheApprovalAreNotPublished(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "t.db")
+	signer := key(1)
+	o := openOffice(t, "sqlite:"+path, clock.At(start), signer, trusting(signer))
+	d := o.draft("2026-11-lrt", start.Add(time.Hour), "9")
+	if err := o.approve("bo", d); err != nil {
+		t.Fatal(err)
+	}
+	meddle(t, path, `UPDATE tariff_content SET canonical = CAST(replace(CAST(canonical AS text), 'all,00:00,24:00,9,,', 'all,00:00,24:00,1,,') AS blob)`)
+	if _, err := o.publish("ada", d); !errors.Is(err, governance.ErrSignature) {
+		t.Errorf("published: %v", err)
+	}
+	if o.look(); o.wrong != nil || o.live.Chain().Len() != 1 {
+		t.Errorf("%d statements, %v", o.live.Chain().Len(), o.wrong)
+	}
+}
