@@ -57,6 +57,7 @@ const (
 	MaxPerson    = 200
 	maxProblems  = 200
 	maxRevisions = 200
+	maxDryRuns   = 100
 )
 
 // Revision is one state of a draft; never changed.

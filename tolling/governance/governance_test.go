@@ -337,6 +337,9 @@ func TestRevisionsAreGuarded(t *testing.T) {
 	if _, err := o.desk.Revise(t.Context(), "bo", d.ID, 1, w); !errors.Is(err, governance.ErrStale) {
 		t.Errorf("a revision of what was changed meanwhile: %v", err)
 	}
+	if _, err := o.desk.Revise(t.Context(), "bo", d.ID, 7, w); !errors.Is(err, governance.ErrStale) {
+		t.Errorf("a revision of what is not there: %v", err)
+	}
 	if _, err := o.desk.Discard(t.Context(), "ada", d.ID, "not needed"); err != nil {
 		t.Fatal(err)
 	}

@@ -55,6 +55,9 @@ func (d *Desk) DryRun(ctx context.Context, by, id, digest string, p Period) (Dry
 		if now.Last().Digest != run.Digest {
 			return fmt.Errorf("%w: the draft was changed while it was tried", ErrStale)
 		}
+		if len(now.DryRuns) >= maxDryRuns {
+			return fmt.Errorf("%w: the draft has %d dry runs; begin another draft", ErrConflict, maxDryRuns)
+		}
 		if err := tx.AddDryRun(ctx, run); err != nil {
 			return err
 		}

@@ -209,6 +209,10 @@ func (a *Tariffs) getDrafts(c echo.Context) error {
 	items := make([]draftJSON, len(drafts))
 	for i := range drafts {
 		items[i] = a.draft(&drafts[i])
+		// A page is not the place for every sum of every run.
+		for j := range items[i].DryRuns {
+			items[i].DryRuns[j].Groups, items[i].DryRuns[j].Largest = []groupJSON{}, []changeJSON{}
+		}
 	}
 	web.LinkNext(c, next)
 	return c.JSON(http.StatusOK, web.Page[draftJSON]{Items: items, Next: next})
