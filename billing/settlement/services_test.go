@@ -11,3 +11,5 @@ import (
 func TestTwoSettlersPostgreSQL(t *testing.T) { testTwoSettlers(t, databasetest.URL(t)) }
 
 func TestBatchesAreWhatWasPostedPostgreSQL(t *testing.T) { property(t, databasetest.URL) }
+
+func TestCashPostgreSQL(t *testing.T) { testCash(t, databasetest.URL(t)) }
