@@ -89,7 +89,7 @@ func (w *tester) must(err error) {
 const noticeNumber = "N-0000001"
 
 // notice makes a toll of nobody's with a notice.
-func (w *tester) notice(cents int64) string {
+func (w *tester) notice(cents int64) {
 	w.Helper()
 	w.serial++
 	id := fmt.Sprintf("t%d", w.serial)
@@ -103,7 +103,6 @@ func (w *tester) notice(cents int64) string {
 	w.must(w.keep.Do(ctx, func(tx payment.Tx) error {
 		return tx.PutPayReference(ctx, payment.Reference{Number: noticeNumber, Vehicle: "AB1234", Receivables: []string{"charge:" + id}})
 	}))
-	return "charge:" + id
 }
 
 // ask sends a request from an address.
