@@ -487,3 +487,18 @@ func TestFilesChangedAfterTheApprovalAreNotPublished(t *testing.T) {
 		t.Errorf("%d statements, %v", o.live.Chain().Len(), o.wrong)
 	}
 }
+
+// TestOnlyTheLastPublicationIsWithdrawn: also where the statement is signed.
+func TestOnlyTheLastPublicationIsWithdrawn(t *testing.T) {
+	o := newOffice(t)
+	at := start.Add(time.Hour)
+	o.published("2026-11-lrt", at, "9")
+	o.published("2026-12-lrt", at.Add(time.Hour), "10")
+	head := o.live.Chain().Head()
+	for _, sequence := range []int64{-1, 0, 1, 3} {
+		s := governance.Statement{Network: "hongkong", Sequence: 3, Kind: governance.Withdrawal, Previous: head.Hash, Withdraws: sequence, By: "eve"}
+		if next, err := o.live.Chain().Extend([]governance.Row{{Signed: o.signer.Sign(s, start)}}, o.keys, false); err == nil || next.Len() != 3 {
+			t.Errorf("a withdrawal of %d: %d statements, %v", sequence, next.Len(), err)
+		}
+	}
+}
