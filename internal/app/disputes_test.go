@@ -39,7 +39,7 @@ func TestRunDisputes(t *testing.T) {
 	}
 	read("7", "2026-03-07T10:00:00.1+08:00")
 	charged := "2026-03-07T10:00:00.100000+08:00,ABT-N,AB1234,A1,private_car,8.00,HKD,charged\n"
-	r.charges(chargesHeader(chargesOf) + charged)
+	r.charges(header + "\n" + charged)
 	var passes struct{ Items []struct{ ID string } }
 	_, answer := r.call(http.MethodGet, r.operator+"/v1/charges", r.operatorKey, "application/json", "")
 	if err := json.Unmarshal([]byte(answer), &passes); err != nil || len(passes.Items) != 1 {
@@ -62,14 +62,14 @@ func TestRunDisputes(t *testing.T) {
 		t.Fatalf("%d %v", status, answer)
 	}
 	exempt := strings.Replace(charged, "8.00,HKD,charged", "0.00,HKD,exempt", 1)
-	r.charges(chargesHeader(chargesOf) + exempt)
+	r.charges(header + "\n" + exempt)
 	// A late read that leaves the minute changes nothing that a person saw; one
 	// that moves the pass into another minute reopens it.
 	read("8", "2026-03-07T10:00:05+08:00")
 	r.becomes(r.operator+"/v1/passes/"+pass, r.operatorKey, `"seq":8`)
-	r.charges(chargesHeader(chargesOf) + exempt)
+	r.charges(header + "\n" + exempt)
 	read("6", "2026-03-07T09:59:50+08:00")
-	r.charges(chargesHeader(chargesOf) + "2026-03-07T09:59:50.000000+08:00,ABT-N,AB1234,A1,private_car,,HKD,review\n")
+	r.charges(header + "\n" + "2026-03-07T09:59:50.000000+08:00,ABT-N,AB1234,A1,private_car,,HKD,review\n")
 	if status := r.stop(); status != 0 {
 		t.Errorf("ended with %d", status)
 	}
@@ -78,8 +78,8 @@ func TestRunDisputes(t *testing.T) {
 	}
 }
 
-// chargesHeader is the first line.
-func chargesHeader(text string) string { return text[:strings.Index(text, "\n")+1] }
+// header is the first line of charges.csv.
+var header, _, _ = strings.Cut(chargesOf, "\n")
 
 func TestDisputeFlags(t *testing.T) {
 	for _, flag := range []string{"--dispute-approve-above", "--duplicate-refund", "--duplicate-refund-day"} {
