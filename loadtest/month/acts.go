@@ -239,6 +239,8 @@ func (w *world) takeBack(ctx context.Context, p *person) error {
 	if i < 0 {
 		return nil
 	}
+	// Only its notice says it, so that one is not lost.
+	w.bank.emulator.Behave()
 	w.bank.emulator.Tell(bankemu.Rule{On: bankemu.OnNotice, Do: bankemu.Duplicate, Times: 1})
 	_ = w.bank.emulator.TakeBack(ctx, list[i].ID) // its notice is sent again until it is taken
 	w.counts["charge-backs"]++

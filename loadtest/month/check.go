@@ -2,6 +2,7 @@ package month
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -11,6 +12,7 @@ import (
 	"freeflow/billing/books"
 	"freeflow/loadtest/month/reckon"
 	"freeflow/loadtest/oracle"
+	"freeflow/tolling/governance"
 )
 
 // sums are what somebody owes and has paid.
@@ -37,7 +39,7 @@ func (w *world) check(ctx context.Context) error {
 		part string
 		run  func(context.Context) error
 	}{
-		{"comparing with the oracle", w.compare}, {"comparing with the bank", w.compareBank}, {"comparing statements", w.papers},
+		{"comparing with the oracle", w.compare}, {"comparing with the bank", w.compareBank}, {"comparing statements", w.papers}, {"comparing settlements", w.settlements},
 		{"verifying", w.verify}, {"verifying the audit trail", w.verifyTrail},
 		{"running every job again", w.again},
 	} {
@@ -178,6 +180,7 @@ func (w *world) found(ctx context.Context) (map[string]*sums, error) {
 				s.fees += r.AmountCents
 			}
 			s.paid += r.PaidCents
+			w.paidOf[r.Creditor] += r.PaidCents
 			if rest := r.RestCents(); rest > 0 && r.Hold == "" && (s.least == 0 || rest < s.least) {
 				s.least = rest
 			}
@@ -289,6 +292,9 @@ func (w *world) compareAccount(ctx context.Context, p *person, must, is *sums) e
 	// What is paid by number comes from wallets of its own, wholly spent.
 	if in := w.bank.took(p) + p.counterOf(); in != is.paid+held {
 		w.report.wrong("%s (way %d): brought %d; paid %d and holds %d", p.id, p.way, in, is.paid, held)
+		if err := w.explainPayments(ctx, p); err != nil {
+			return err
+		}
 	}
 	if !p.closes.IsZero() && held != 0 {
 		w.report.wrong("%s: is closed and holds %d", p.id, held)
@@ -363,6 +369,9 @@ func (w *world) verify(ctx context.Context) error {
 			w.report.wrong("%s: %s", v.Invariant, v.Detail)
 		}
 	}
+	if chain, err := w.office.chain(ctx, &governance.Chain{}); err != nil || chain.Len() != w.office.live.Chain().Len() {
+		w.report.wrong("the published tolls do not verify: %v", err)
+	}
 	w.report.checked("invariants of the books", int64(len(checks)))
 	w.report.checked("rows under them", rows)
 	return nil
@@ -377,7 +386,10 @@ func (w *world) everyJob(ctx context.Context) error {
 		w.judge,
 		func(ctx context.Context) error { return w.job(ctx, "matching", w.match) },
 		func(ctx context.Context) error {
-			return w.job(ctx, "rating anew", func(ctx context.Context, s *services) error { return w.rerater(s).Once(ctx) })
+			return w.job(ctx, "rating anew", func(ctx context.Context, s *services) error {
+				_, err := s.teller.Once(ctx)
+				return errors.Join(err, w.rerater(s).Once(ctx))
+			})
 		},
 		w.follow, w.judgeDisputes, w.climb, w.follow,
 		func(ctx context.Context) error { return w.pays(ctx, 12) },

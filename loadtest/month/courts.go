@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"time"
 
@@ -132,19 +133,46 @@ func (w *world) judgeDisputes(ctx context.Context) error {
 }
 
 // approve lets a second person approve the rulings that wait, those of our own
-// flags too.
+// flags too. Where the charge has changed meanwhile the ruling is refused, and
+// made anew by a person who looks at it as it is now.
 func (w *world) approve(ctx context.Context) error {
 	s := w.sets[0]
-	return s.books.Do(ctx, func(tx *books.Tx) error {
-		list, err := tx.Disputes(ctx, dispute.Filter{State: dispute.Approval, Limit: 1000})
-		for _, d := range list {
-			if err == nil {
-				_, err = s.disputes.Approve(ctx, tx, d.Reference, d.Revision, true, dispute.Deed{By: "dave", Role: "operator", Reason: "right", Now: w.clock.Now()})
-				w.counts["rulings approved by a second person"]++
-			}
-		}
+	deed := func(by string) dispute.Deed {
+		return dispute.Deed{By: by, Role: "operator", Reason: "looked at it", Now: w.clock.Now()}
+	}
+	var list []dispute.Dispute
+	err := s.books.View(ctx, func(tx *books.Tx) (err error) {
+		list, err = tx.Disputes(ctx, dispute.Filter{State: dispute.Approval, Limit: 1000})
 		return err
 	})
+	for _, d := range list {
+		if err != nil {
+			return err
+		}
+		w.counts["rulings approved by a second person"]++
+		err = s.books.Do(ctx, func(tx *books.Tx) error {
+			_, err := s.disputes.Approve(ctx, tx, d.Reference, d.Revision, true, deed("dave"))
+			return err
+		})
+		if !errors.Is(err, billing.ErrConflict) {
+			continue
+		}
+		w.counts["rulings made anew since the charge had changed"]++
+		err = s.books.Do(ctx, func(tx *books.Tx) error {
+			d, err := s.disputes.Approve(ctx, tx, d.Reference, d.Revision, false, deed("dave"))
+			if err != nil {
+				return err
+			}
+			r := *list[slices.IndexFunc(list, func(one dispute.Dispute) bool { return one.Reference == d.Reference })].Ruling
+			r.PassRevision, r.LessCents, r.By, r.ApprovedBy = 0, 0, "", ""
+			if d, err = s.disputes.Decide(ctx, tx, d.Reference, d.Revision, r, deed("carol")); err != nil || d.State != dispute.Approval {
+				return err
+			}
+			_, err = s.disputes.Approve(ctx, tx, d.Reference, d.Revision, true, deed("dave"))
+			return err
+		})
+	}
+	return err
 }
 
 // planDisputes plans who disputes a toll when.
@@ -193,7 +221,7 @@ func (w *world) dispute(ctx context.Context, p *person, how int) error {
 		return err
 	}
 	w.counts["disputes"]++
-	w.on(w.clock.Now().Truncate(time.Hour).AddDate(0, 0, 2), func(ctx context.Context) error { return w.rule(ctx, p, pass, d.Reference, how) })
+	w.on(w.clock.Now().Truncate(time.Hour).AddDate(0, 0, 2), func(ctx context.Context) error { return w.rule(ctx, p, d.Reference, how) })
 	key := passKey(pass.TollPoint, pass.FirstMicros)
 	switch how {
 	case 1:
@@ -204,7 +232,7 @@ func (w *world) dispute(ctx context.Context, p *person, how int) error {
 	return nil
 }
 
-func (w *world) rule(ctx context.Context, p *person, pass billing.Pass, reference string, how int) error {
+func (w *world) rule(ctx context.Context, p *person, reference string, how int) error {
 	s := w.sets[0]
 	deed := func(by string) dispute.Deed {
 		return dispute.Deed{By: by, Role: "operator", Reason: "looked at the reads", Now: w.clock.Now()}

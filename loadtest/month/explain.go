@@ -7,6 +7,7 @@ import (
 
 	"freeflow/billing"
 	"freeflow/billing/books"
+	"freeflow/billing/payment"
 )
 
 // explained bounds for how many accounts a difference is explained.
@@ -45,6 +46,21 @@ func (w *world) explain(ctx context.Context, who string) error {
 		}
 		return nil
 	})
+}
+
+// explainPayments tells what the product and the bank have of somebody's
+// payments.
+func (w *world) explainPayments(ctx context.Context, p *person) error {
+	list, err := w.sets[0].pay.History(ctx, p.id, time.Time{}, "", 1000)
+	for _, a := range list {
+		note := ""
+		if taken := w.bank.emulator.Taken(a.ID); a.Kind == payment.Charge && taken != a.MovedCents {
+			note = fmt.Sprintf(" THE BANK TOOK %d", taken)
+		}
+		fmt.Fprintf(w.progress, "  %s %s for %s: %d, moved %d, refunded %d, %s by %s, source %q%s %s\n", w.local(a.CreatedAt), a.Kind, a.Purpose, a.AmountCents, a.MovedCents,
+			a.RefundedCents, a.State, a.How, a.Source, note, a.ID)
+	}
+	return err
 }
 
 func (w *world) local(at time.Time) string { return at.In(w.zone).Format("01-02 15:04:05") }

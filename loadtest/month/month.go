@@ -49,7 +49,7 @@ type Config struct {
 const (
 	leastAccounts = 100
 	mostAccounts  = 100_000
-	leastDays     = 21
+	leastDays     = 24 // the last day and what follows reach into the next month
 	mostDays      = 31
 )
 

@@ -19,6 +19,7 @@ import (
 	"freeflow/billing"
 	"freeflow/billing/books"
 	billingoperator "freeflow/billing/operator"
+	"freeflow/billing/settlement"
 	"freeflow/billing/statement"
 	"freeflow/billing/statement/pdf"
 	"freeflow/billing/statement/pdf/pdftest"
@@ -52,6 +53,9 @@ func (w *world) keepBooks(ctx context.Context) error {
 	}
 	return w.job(ctx, "statements", func(ctx context.Context, s *services) error {
 		_, err := s.issuer.Run(ctx)
+		if err == nil {
+			_, err = s.settler.Run(ctx)
+		}
 		return err
 	})
 }
@@ -111,6 +115,40 @@ func (w *world) verifyTrail(ctx context.Context) error {
 	return nil
 }
 
+// settlements holds the operators' daily batches against what was paid to them.
+func (w *world) settlements(ctx context.Context) error {
+	got, carried, seen := map[string]int64{}, map[string]int64{}, int64(0)
+	f := settlement.Filter{Limit: 1000}
+	for {
+		var list []settlement.Batch
+		err := w.sets[0].books.View(ctx, func(tx *books.Tx) (err error) {
+			list, err = tx.Batches(ctx, f)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		for _, b := range list {
+			got[b.Creditor] += b.CollectedCents - b.RefundedCents
+			if b.RemitCents+b.CarryCents != b.CollectedCents-b.RefundedCents+b.CarriedCents || b.CarriedCents != carried[b.Creditor] || b.RemitCents < 0 {
+				w.report.wrong("batch %s remits %d of %d less %d with %d carried and %d to carry", b.Number, b.RemitCents, b.CollectedCents, b.RefundedCents, b.CarriedCents, b.CarryCents)
+			}
+			carried[b.Creditor] = b.CarryCents
+			f.AfterDay, f.After = b.Day, b.Number
+		}
+		if seen += int64(len(list)); len(list) < f.Limit {
+			break
+		}
+	}
+	for creditor, paid := range w.paidOf {
+		if got[creditor] != paid {
+			w.report.wrong("%s is settled with %d in all, and was paid %d", creditor, got[creditor], paid)
+		}
+	}
+	w.report.checked("daily batches of operators", seen)
+	return nil
+}
+
 // staffKey opens the operators' API.
 const staffKey = "month-staff-key-0123456789"
 
@@ -167,7 +205,7 @@ func (w *world) papers(ctx context.Context) error {
 type sided struct{ Owed, Held string }
 
 // paper compares one account's statement; false if it has none.
-func (w *world) paper(ctx context.Context, address string, p *person, print bool) (bool, error) {
+func (w *world) paper(ctx context.Context, address string, p *person, asPDF bool) (bool, error) {
 	month := statement.MonthOf(w.day(0), w.zone)
 	number := statement.Numbered(month, p.id, currency)
 	text, status, err := get(ctx, address+"/v1/statements/"+url.PathEscape(number)+"?limit=5000", "application/json")
@@ -177,7 +215,7 @@ func (w *world) paper(ctx context.Context, address string, p *person, print bool
 	var lines []statement.Line
 	var now statement.Sides
 	err = w.sets[0].books.View(ctx, func(tx *books.Tx) (err error) {
-		lines, err = tx.Lines(ctx, statement.Holder{Account: p.id, Currency: currency}, w.day(w.days), w.clock.Now().AddDate(1, 0, 0), statement.Place{}, 5000)
+		lines, err = tx.Lines(ctx, statement.Holder{Account: p.id, Currency: currency}, w.first.AddDate(0, 1, 0), w.clock.Now().AddDate(1, 0, 0), statement.Place{}, 5000)
 		if err == nil {
 			now, err = tx.SidesAt(ctx, statement.Holder{Account: p.id, Currency: currency}, w.clock.Now().AddDate(1, 0, 0))
 		}
@@ -216,7 +254,7 @@ func (w *world) paper(ctx context.Context, address string, p *person, print bool
 	if since != now || now.OwedCents != w.endOwed[p.id] || now.HeldCents != w.endHeld[p.id] {
 		w.report.wrong("%s: the statement and what came since give %+v, lines in all %+v, the ledger %d owed and %d held", p.id, since, now, w.endOwed[p.id], w.endHeld[p.id])
 	}
-	if err := w.compareCSV(ctx, address, number, p, closing, sum, len(shown.Items)); err != nil || !print {
+	if err := w.compareCSV(ctx, address, number, p, closing, sum, len(shown.Items)); err != nil || !asPDF {
 		return true, err
 	}
 	return true, w.comparePDF(ctx, address, number, p, shown.Closing)

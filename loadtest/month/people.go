@@ -138,6 +138,7 @@ var classes = []string{"private_car", "private_car", "private_car", "private_car
 // newCast makes accounts of all kinds, their cars and what happens to them.
 func newCast(c *Config, s *schedule, rng *rand.Rand) *cast {
 	all := &cast{byID: map[string]*person{}}
+	broke := 0
 	for i := range c.Accounts {
 		p := &person{id: fmt.Sprintf("M%06d", i), kind: "individual", language: []string{"en", "zh-HK"}[i%2], habit: reckon.Habit{Pays: true}}
 		p.name = "Holder " + p.id
@@ -155,7 +156,8 @@ func newCast(c *Config, s *schedule, rng *rand.Rand) *cast {
 			p.way = ownMoney
 		case n < 91:
 			p.way, p.broke = daily, true
-			p.habit = brokeHabit(rng)
+			p.habit = brokeHabit(broke, rng)
+			broke++
 			p.fps = rng.IntN(2) == 0
 		case n < 93:
 			p.way, cars = classTag, 0
@@ -178,7 +180,7 @@ func newCast(c *Config, s *schedule, rng *rand.Rand) *cast {
 	}
 	all.others(rng)
 	for i := range max(4, c.Accounts/40) {
-		p := &person{id: fmt.Sprintf("X%06d", i), language: "en", habit: brokeHabit(rng), fps: i%2 == 0}
+		p := &person{id: fmt.Sprintf("X%06d", i), language: "en", habit: brokeHabit(i, rng), fps: i%2 == 0}
 		p.other = "alt_" + p.id
 		all.strangers = append(all.strangers, p)
 		v := &car{plate: plateOf(0x700000 + i), class: classes[rng.IntN(len(classes))], story: stranger, owner: p, early: i%3 != 0, often: 0.1}
@@ -187,17 +189,18 @@ func newCast(c *Config, s *schedule, rng *rand.Rand) *cast {
 	return all
 }
 
-// brokeHabit is that of somebody whom nobody can debit.
-func brokeHabit(rng *rand.Rand) reckon.Habit {
-	h := reckon.Habit{OnRung: rng.IntN(6) - 2, ProofAfter: 1 + rng.IntN(3), PayAfter: 1 + rng.IntN(2)}
-	switch {
-	case h.OnRung < 0:
-		h.OnRung = -1
-		h.Waived = rng.IntN(2) == 0
-		if rng.IntN(3) == 0 {
+// brokeHabit is that of somebody whom nobody can debit: the n-th of them, so
+// that each kind is there however few they are.
+func brokeHabit(n int, rng *rand.Rand) reckon.Habit {
+	h := reckon.Habit{OnRung: n%6 - 2, ProofAfter: 1 + rng.IntN(3), PayAfter: 1 + rng.IntN(2)}
+	switch n % 6 {
+	case 0:
+		h.OnRung, h.Waived = -1, true
+	case 1:
+		if n%12 == 7 {
 			h.ProofAfter = 0
 		}
-	case h.OnRung == 3:
+	case 5:
 		h.PayAfter = 1
 	}
 	return h

@@ -15,10 +15,12 @@ import (
 	"freeflow/billing/account"
 	"freeflow/billing/books"
 	"freeflow/billing/collect"
+	"freeflow/billing/correction"
 	"freeflow/billing/dispute"
 	"freeflow/billing/notice"
 	"freeflow/billing/payment"
 	"freeflow/billing/recovery"
+	"freeflow/billing/settlement"
 	"freeflow/billing/statement"
 	"freeflow/internal/audit"
 	"freeflow/internal/kafka"
@@ -127,6 +129,8 @@ type services struct {
 	flags    *dispute.Flags
 	trail    *audit.Log
 	issuer   *statement.Issuer
+	settler  *settlement.Settler
+	teller   *correction.Teller
 	accounts keep[account.Tx]
 	paying   keep[payment.Tx]
 	people   keep[recovery.Tx]
@@ -173,6 +177,12 @@ func (w *world) build(ctx context.Context) (_ *services, err error) {
 	}
 	s.issuer = &statement.Issuer{
 		Ledger: s.books, Keeping: keepOf(s.books, s.life, func(tx *books.Tx) statement.Tx { return tx }), Zone: w.zone, Clock: w.clock, Log: quiet(),
+	}
+	s.settler = &settlement.Settler{
+		Keeping: keepOf(s.books, s.life, func(tx *books.Tx) settlement.Tx { return tx }), Zone: w.zone, Clock: w.clock, Log: quiet(),
+	}
+	s.teller = &correction.Teller{
+		Keeping: keepOf(s.books, s.life, func(tx *books.Tx) correction.Tx { return tx }), Clock: w.clock, Logger: quiet(),
 	}
 	if s.disputes, s.flags, err = w.court(s); err == nil {
 		s.trail, err = audit.Open(ctx, w.Database, audit.Options{})

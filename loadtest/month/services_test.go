@@ -10,5 +10,5 @@ import (
 
 // TestPostgreSQL plays the month with two processes at once.
 func TestPostgreSQL(t *testing.T) {
-	play(t, Config{Accounts: 200, Days: 31, Seed: 2, Database: databasetest.URL(t), Crashes: 40})
+	play(t, Config{Accounts: 200, Days: 24, Seed: 3, Database: databasetest.URL(t), Crashes: 40})
 }

@@ -76,6 +76,8 @@ type world struct {
 	rulings map[string]ruling // by pass key
 	// endOwed and endHeld are what the ledger has of each account in the end.
 	endOwed, endHeld map[string]int64
+	// paidOf is what was paid in all to each creditor.
+	paidOf map[string]int64
 
 	fenced, died, flagged counter
 	report                *Report
@@ -105,7 +107,7 @@ func newWorld(ctx context.Context, watch clock.Clock, c Config, dir string, prog
 		Config: c, schedule: newSchedule(c.Days), watch: watch, dir: dir, progress: progress, rng: rand.New(rand.NewPCG(c.Seed, 0x3017)), fate: rand.New(rand.NewPCG(c.Seed, 0xdead)),
 		open: newOpen(), report: &Report{}, counts: map[string]int64{}, took: map[string]time.Duration{},
 		posted: map[string]time.Time{}, ladder: reckon.HongKong(), tills: map[string]int64{}, lines: map[string][]string{}, rulings: map[string]ruling{},
-		endOwed: map[string]int64{}, endHeld: map[string]int64{}, acts: map[int64][]func(context.Context) error{},
+		endOwed: map[string]int64{}, endHeld: map[string]int64{}, paidOf: map[string]int64{}, acts: map[int64][]func(context.Context) error{},
 	}
 	w.report.Config = c
 	w.clock = clock.At(w.day(-w.before).Add(-time.Hour))
