@@ -3,6 +3,7 @@ package settlement_test
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -200,8 +201,27 @@ func (w *world) verify() {
 	}
 }
 
+// fewer makes a property that opens books for every check try 20 times; whoever
+// asks for more with -rapid.checks gets them.
+func fewer(t *testing.T) {
+	t.Helper()
+	f := flag.Lookup("rapid.checks")
+	if f == nil || f.Value.String() != f.DefValue {
+		return
+	}
+	if err := f.Value.Set("20"); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := f.Value.Set(f.DefValue); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 // property settles random days and compares each batch with the test's own list.
 func property(t *testing.T, url func(testing.TB) string) {
+	fewer(t)
 	rapid.Check(t, func(rt *rapid.T) {
 		w := newWorld(t, url(t))
 		for range rapid.IntRange(3, 10).Draw(rt, "days") {

@@ -148,7 +148,8 @@ down where the account's holder can see it.`,
 			if err != nil {
 				return err
 			}
-			path, query := "", url.Values{}
+			var path string
+			query := url.Values{}
 			if to != "" {
 				path = "/v1/accounts/" + url.PathEscape(args[0]) + "/lines"
 				query.Set("from", args[1])
