@@ -2,8 +2,8 @@
 // life of many accounts, on a simulated clock, in the assembled services over
 // SQLite or PostgreSQL, with a bank that misbehaves and processes that die.
 //
-// Invariants: everything is a function of the seed and the configuration, but
-// for where concurrent processes meet; what must come out is said by
+// Invariants: the script is a function of the seed and the configuration, though
+// not where processes meet or what ids are drawn; what must come out is said by
 // loadtest/month/reckon, which is written apart; after the script every
 // invariant of the books holds, every account stands to the cent where the
 // oracle has it, the bank moved what the ledger says, and running every job
@@ -186,6 +186,11 @@ const seedEvery = 8
 // Run plays the script and compares; an error means that it could not be
 // played. The report's Wrong says what is not as it must be.
 func Run(ctx context.Context, clk clock.Clock, c Config, progress io.Writer) (*Report, error) {
+	return run(ctx, clk, c, progress, func(context.Context, *world) error { return nil })
+}
+
+// run is Run, and lets a test look at the world once everything was compared.
+func run(ctx context.Context, clk clock.Clock, c Config, progress io.Writer, look func(context.Context, *world) error) (*Report, error) {
 	if err := c.check(); err != nil {
 		return nil, err
 	}
@@ -212,6 +217,9 @@ func Run(ctx context.Context, clk clock.Clock, c Config, progress io.Writer) (*R
 		err = w.play(ctx)
 		if err == nil {
 			err = w.check(ctx)
+		}
+		if err == nil {
+			err = look(ctx, w)
 		}
 		err = errors.Join(err, w.close())
 	}
