@@ -200,6 +200,10 @@ type Money interface {
 	// empty). Who holds it may let it go, nobody else: ErrConflict if another
 	// reason stands than was. ErrNotFound.
 	Hold(ctx context.Context, receivable, was, reason string) error
+	// PutHeir says who takes over a wallet from an instant on, as a class tag
+	// ends: what is open for it and what comes back to it is the heir's then, and
+	// what is left in it is moved on (Collecting.MoveOn).
+	PutHeir(ctx context.Context, holder, currency, heir string, from time.Time) error
 	// PutWallet makes a wallet, or changes how it is used.
 	PutWallet(ctx context.Context, holder, currency string, manual bool) error
 	// PostCharge is Charging.PostCharge within the transaction.
@@ -219,6 +223,9 @@ type Followed struct {
 // Collecting follows the postings. Safe for concurrent use and by several
 // processes.
 type Collecting interface {
+	// MoveOn moves what is left in at most limit wallets to those who took them
+	// over by the posting date, and returns how many there were.
+	MoveOn(ctx context.Context, limit int, postedAt time.Time) (int, error)
 	// FollowPostings takes at most limit postings, oldest first, brings the
 	// receivables in line with them, gives back what was collected for what is
 	// no longer owed, and pays what wallets that are not Manual cover, in the

@@ -150,10 +150,9 @@ type Tx interface {
 	// new version. billing.ErrConflict where a row of another source says
 	// otherwise of the same mark.
 	AmendRegistry(ctx context.Context, remove, add []billing.Assignment, at time.Time) error
-	// Wallet, PutWallet and Move are billing.Money's.
-	Wallet(ctx context.Context, holder, currency string) (billing.Wallet, error)
+	// PutWallet and PutHeir are billing.Money's.
 	PutWallet(ctx context.Context, holder, currency string, manual bool) error
-	Move(ctx context.Context, m billing.Movement, postedAt time.Time) (known bool, err error)
+	PutHeir(ctx context.Context, holder, currency, heir string, from time.Time) error
 }
 
 // Bounds of what is kept, in bytes.

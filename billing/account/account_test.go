@@ -3,6 +3,7 @@ package account_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"path/filepath"
 	"testing"
 	"time"
@@ -129,42 +130,126 @@ func TestReplacedTagHandsOver(t *testing.T) {
 	})
 }
 
-// TestClassTagMoney: the stored value goes with the tag that takes its place,
-// and to the account when the tag is closed.
-func TestClassTagMoney(t *testing.T) {
-	store := sqlite(t)
-	value := func(holder string) (cents int64) {
-		do(t, store, func(ctx context.Context, tx *books.Tx) error {
-			w, err := tx.Wallet(ctx, holder, "HKD")
-			cents = w.BalanceCents
-			return err
-		})
-		return cents
+// classTag issues a class tag; if it is to have money it is active, with it, from
+// day 1.
+func classTag(ctx context.Context, tx *books.Tx, tag string, cents int64) error {
+	if _, err := account.Issue(ctx, tx, account.Tag{Tag: tag, Kind: account.ClassTag, Class: "taxi", Currency: "HKD"}, day(0), deed("")); err != nil || cents == 0 {
+		return err
 	}
+	if _, err := account.Activate(ctx, tx, tag, "A1", day(1), deed("x")); err != nil {
+		return err
+	}
+	_, err := tx.Move(ctx, billing.Movement{ID: "m-" + tag, Kind: billing.Receipt, Holder: "tag:" + tag, Means: "cash", AmountCents: cents, Currency: "HKD", At: day(1)}, day(1))
+	return err
+}
+
+// tolled posts a toll of a class tag on a day, as revision r, and follows it a
+// day later.
+func tolled(t *testing.T, store *books.Store, tag string, n int, r, cents int64) {
+	t.Helper()
+	progress, err := store.Progress(t.Context(), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := day(n).Add(time.Hour).UnixMicro()
+	p := billing.Pass{
+		ID: fmt.Sprintf("%032x", n), Facility: "CHT", TollPoint: "CHT-N", Vehicle: "tag:" + tag, Registered: true, FirstMicros: at, LastMicros: at,
+		Revision: r, Status: billing.StatusCharged, Class: "taxi", Account: "A1", AmountCents: cents, Currency: "HKD", Rule: "r", TariffVersion: "1", Evidence: []byte{0},
+	}
+	if cents == 0 {
+		p.Status, p.Rule = billing.StatusExempt, ""
+	}
+	if err := store.Post(t.Context(), billing.Batch{From: progress.NextOffset, To: progress.NextOffset + 1, MaxMicros: at, PostedAt: day(n + 1), Passes: []billing.Pass{p}, Gap: 60_000_000}); err != nil {
+		t.Fatal(err)
+	}
+	followTo(t, store, day(n+1))
+}
+
+func followTo(t *testing.T, store *books.Store, at time.Time) {
+	t.Helper()
+	if _, err := store.FollowPostings(t.Context(), 100, at); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := store.MoveOn(t.Context(), 100, at); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// holds wants what wallets hold: pairs of holder and cents.
+func holds(t *testing.T, store *books.Store, want map[string]int64) {
+	t.Helper()
 	do(t, store, func(ctx context.Context, tx *books.Tx) error {
-		for _, tag := range []string{"C1", "C2"} {
-			if _, err := account.Issue(ctx, tx, account.Tag{Tag: tag, Kind: account.ClassTag, Class: "taxi", Currency: "HKD"}, day(0), deed("")); err != nil {
+		for holder, cents := range want {
+			w, err := tx.Wallet(ctx, holder, "HKD")
+			if err != nil {
 				return err
 			}
+			if w.BalanceCents != cents {
+				t.Errorf("%s holds %d, want %d", holder, w.BalanceCents, cents)
+			}
 		}
-		if _, err := account.Activate(ctx, tx, "C1", "A1", day(1), deed("x")); err != nil {
-			return err
-		}
-		if _, err := tx.Move(ctx, billing.Movement{ID: "m1", Kind: billing.Receipt, Holder: "tag:C1", Means: "cash", AmountCents: 6200, Currency: "HKD", At: day(1)}, day(1)); err != nil {
-			return err
-		}
-		_, err := account.Replace(ctx, tx, "C1", "C2", day(2), deed("x"))
-		return err
+		return nil
 	})
-	if value("tag:C1") != 0 || value("tag:C2") != 6200 {
-		t.Fatalf("after the replacement C1 holds %d, C2 %d", value("tag:C1"), value("tag:C2"))
-	}
+}
+
+func paid(t *testing.T, store *books.Store, n int, want int64) {
+	t.Helper()
 	do(t, store, func(ctx context.Context, tx *books.Tx) error {
-		_, err := account.CloseTag(ctx, tx, "C2", day(3), deed("x"))
+		r, err := tx.Receivable(ctx, fmt.Sprintf("pass:%032x", n))
+		if r.PaidCents != want {
+			t.Errorf("of the toll of day %d %d are paid, want %d", n, r.PaidCents, want)
+		}
 		return err
 	})
-	if value("tag:C2") != 0 || value("A1") != 6200 {
-		t.Fatalf("after its end C2 holds %d, the account %d", value("tag:C2"), value("A1"))
+}
+
+// TestClassTagMoney: the stored value goes to the tag that takes its place, and
+// to the account when the tag is closed; tolls that come late are paid there, and
+// what comes back late is there too.
+func TestClassTagMoney(t *testing.T) {
+	store := sqlite(t)
+	do(t, store, func(ctx context.Context, tx *books.Tx) error {
+		if err := classTag(ctx, tx, "C1", 10000); err != nil {
+			return err
+		}
+		return classTag(ctx, tx, "C2", 0)
+	})
+	tolled(t, store, "C1", 1, 1, 2500)
+	holds(t, store, map[string]int64{"tag:C1": 7500})
+	do(t, store, func(ctx context.Context, tx *books.Tx) error {
+		_, err := account.Replace(ctx, tx, "C1", "C2", day(3), deed("x"))
+		return err
+	})
+	// Until then it pays for itself; afterwards the other has its money.
+	tolled(t, store, "C1", 2, 1, 1000)
+	followTo(t, store, day(3).Add(-time.Second))
+	paid(t, store, 2, 1000)
+	followTo(t, store, day(3))
+	holds(t, store, map[string]int64{"tag:C1": 0, "tag:C2": 6500})
+	// A toll of the old tag that comes late is paid by the new one.
+	tolled(t, store, "C1", 4, 1, 1500)
+	paid(t, store, 4, 1500)
+	holds(t, store, map[string]int64{"tag:C1": 0, "tag:C2": 5000})
+	do(t, store, func(ctx context.Context, tx *books.Tx) error {
+		_, err := account.CloseTag(ctx, tx, "C2", day(6), deed("x"))
+		return err
+	})
+	followTo(t, store, day(6))
+	holds(t, store, map[string]int64{"tag:C2": 0, "A1": 5000})
+	tolled(t, store, "C2", 7, 1, 1000)
+	paid(t, store, 7, 1000)
+	// The first toll turns out to be exempt: its money is the account's now.
+	tolled(t, store, "C1", 1, 2, 0)
+	followTo(t, store, day(9))
+	holds(t, store, map[string]int64{"tag:C1": 0, "tag:C2": 0, "A1": 6500})
+	checks, err := store.Verify(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range checks {
+		for _, v := range c.Violations {
+			t.Errorf("%s: %s", v.Invariant, v.Detail)
+		}
 	}
 }
 

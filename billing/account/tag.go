@@ -217,7 +217,7 @@ func replace(ctx context.Context, tx Tx, tag, by string, at time.Time, d Deed) (
 	if fresh, err = step(ctx, tx, by, TagActive, at, old.Account, d); err != nil {
 		return Tag{}, err
 	}
-	if err := moveValue(ctx, tx, old, billing.HolderTag+by, d); err != nil {
+	if err := leave(ctx, tx, old, billing.HolderTag+by, at); err != nil {
 		return Tag{}, err
 	}
 	fresh.Replaces = tag
@@ -315,34 +315,19 @@ func (t *Tag) enter(ctx context.Context, tx Tx, what string, at time.Time, d Dee
 	case t.State == TagReplaced:
 		t.ReplacedBy = what
 	case t.State == TagClosed:
-		return moveValue(ctx, tx, *t, t.Account, d)
+		return leave(ctx, tx, *t, t.Account, at)
 	}
 	return nil
 }
 
-// moveValue moves what is left of a class tag's stored value into another
-// wallet: that of the tag which takes its place, or of its account. The money
-// stays with us, so that "cash:transfer" is at nothing afterwards.
-func moveValue(ctx context.Context, tx Tx, t Tag, to string, d Deed) error {
+// leave names who takes over a class tag's stored value from the instant at which
+// it ends: the tag that takes its place, or its account. Tolls from before that
+// are the heir's to pay, and money that comes back is the heir's.
+func leave(ctx context.Context, tx Tx, t Tag, to string, at time.Time) error {
 	if t.Kind != ClassTag || to == "" {
 		return nil
 	}
-	w, err := tx.Wallet(ctx, billing.HolderTag+t.Tag, t.Currency)
-	if err != nil || w.BalanceCents == 0 {
-		return err
-	}
-	m := billing.Movement{
-		Kind: billing.Payout, Holder: w.Holder, Means: "transfer", AmountCents: w.BalanceCents, Currency: w.Currency, At: d.Now,
-		Note: "stored value moved as the tag ended",
-	}
-	id := rand.Text()
-	m.ID = "transfer-out:" + id
-	if _, err := tx.Move(ctx, m, d.Now); err != nil {
-		return err
-	}
-	m.ID, m.Kind, m.Holder = "transfer-in:"+id, billing.Receipt, to
-	_, err = tx.Move(ctx, m, d.Now)
-	return err
+	return tx.PutHeir(ctx, billing.HolderTag+t.Tag, t.Currency, to, at)
 }
 
 // mayBind refuses a vehicle that is not the account's.

@@ -265,7 +265,7 @@ func (f *follower) load(ctx context.Context, postings []followed) error {
 		if _, gains := slices.BinarySearch(gainers, key.holder); w.Manual || !gains {
 			continue
 		}
-		open, err := f.tx.openOf(ctx, key.holder, key.currency, maxOpenTried)
+		open, err := f.tx.openOf(ctx, key.holder, key.currency, maxOpenTried, f.at)
 		if err != nil {
 			return err
 		}
@@ -302,17 +302,18 @@ func (f *follower) index(r *receivableRow) {
 }
 
 // payer is the wallet that is to pay the receivable by itself; nil if there is
-// none. A class tag that has a wallet pays for itself.
+// none. A class tag that has a wallet pays for itself, and its heir once it has
+// ended.
 func (f *follower) payer(r *receivableRow) *walletRow {
 	if strings.HasPrefix(r.Vehicle, billing.HolderTag) {
 		if w := f.wallets[walletKey{r.Vehicle, r.Currency}]; w != nil {
-			return w
+			return f.heirOf(w)
 		}
 	}
 	if r.Account == "" {
 		return nil
 	}
-	return f.wallets[walletKey{r.Account, r.Currency}]
+	return f.heirOf(f.wallets[walletKey{r.Account, r.Currency}])
 }
 
 // follow does one posting: what is owed, what is given back, what is paid anew.

@@ -18,7 +18,10 @@ type walletKey struct{ holder, currency string }
 type walletRow struct {
 	billing.Wallet
 	collections int64
-	changed     bool
+	// heir takes the wallet over at heirFrom, in microseconds.
+	heir     string
+	heirFrom int64
+	changed  bool
 }
 
 // receivableRow is a receivable, locked.
@@ -70,16 +73,37 @@ func (t *Tx) clear(at time.Time) *clearing {
 	return &clearing{tx: t, at: at.UTC().Truncate(microsecond), wallets: map[walletKey]*walletRow{}, receivables: map[string]*receivableRow{}}
 }
 
-const walletColumns = `holder, currency, balance_cents, manual, collections`
+const walletColumns = `holder, currency, balance_cents, manual, collections, heir, heir_from`
 
 func scanWallet(r database.Rows) (w walletRow, err error) {
-	err = r.Scan(&w.Holder, &w.Currency, &w.BalanceCents, &w.Manual, &w.collections)
+	err = r.Scan(&w.Holder, &w.Currency, &w.BalanceCents, &w.Manual, &w.collections, &w.heir, &w.heirFrom)
 	return w, err
 }
 
-// lockWallets loads the wallets of the holders, of every currency; those that
-// are not there are left out.
+// lockWallets loads the wallets of the holders, of every currency, and those of
+// their heirs; those that are not there are left out.
 func (c *clearing) lockWallets(ctx context.Context, holders []string) error {
+	for range maxHeirs {
+		if err := c.lockOwn(ctx, holders); err != nil {
+			return err
+		}
+		var heirs []string
+		for _, holder := range holders {
+			for key, w := range c.wallets {
+				if key.holder == holder && w.heir != "" && c.wallets[walletKey{w.heir, w.Currency}] == nil {
+					heirs = append(heirs, w.heir)
+				}
+			}
+		}
+		if len(heirs) == 0 {
+			return nil
+		}
+		holders = heirs
+	}
+	return nil
+}
+
+func (c *clearing) lockOwn(ctx context.Context, holders []string) error {
 	slices.Sort(holders)
 	return c.tx.eachIn(ctx, `SELECT `+walletColumns+` FROM wallet WHERE holder`, slices.Compact(holders), ` ORDER BY holder, currency`+c.tx.locking(),
 		func(r database.Rows) error {
@@ -253,7 +277,7 @@ func (c *clearing) save(ctx context.Context) error {
 	rows = rows[:0]
 	for _, w := range c.wallets {
 		if w.changed {
-			rows = append(rows, []any{w.Holder, w.Currency, w.BalanceCents, w.Manual, w.collections})
+			rows = append(rows, []any{w.Holder, w.Currency, w.BalanceCents, w.Manual, w.collections, w.heir, w.heirFrom})
 		}
 	}
 	return insertRows(ctx, c.tx.db, `INSERT INTO wallet (`+walletColumns+`) VALUES `, rows,

@@ -69,7 +69,7 @@ func (t *Tx) collectOpen(ctx context.Context, holder, currency string, limit int
 	if err := c.lockWallets(ctx, []string{holder}); err != nil {
 		return nil, err
 	}
-	ids, err := t.openOf(ctx, holder, currency, limit)
+	ids, err := t.openOf(ctx, holder, currency, limit, c.at)
 	if err != nil {
 		return nil, err
 	}
@@ -78,16 +78,19 @@ func (t *Tx) collectOpen(ctx context.Context, holder, currency string, limit int
 
 // openOf returns the receivables that the holder's wallet is to pay, in the
 // order of postings: of a class tag, those of its own vehicle; of an account,
-// all but those of class tags that have wallets of their own.
-func (t *Tx) openOf(ctx context.Context, holder, currency string, limit int) ([]string, error) {
+// all but those of class tags that have wallets of their own; of an heir also
+// those of the wallets taken over.
+func (t *Tx) openOf(ctx context.Context, holder, currency string, limit int, at time.Time) ([]string, error) {
 	const open = `SELECT r.id FROM receivable r WHERE r.paid_cents < r.amount_cents AND r.hold = '' AND r.currency = $2`
 	query := open + ` AND r.account <> '' AND r.account = $1
-		AND NOT (substr(r.vehicle, 1, 4) = 'tag:' AND EXISTS (SELECT 1 FROM wallet w WHERE w.holder = r.vehicle AND w.currency = r.currency))`
+		AND NOT (substr(r.vehicle, 1, 4) = 'tag:' AND EXISTS (SELECT 1 FROM wallet w WHERE w.holder = r.vehicle AND w.currency = r.currency
+			AND NOT (w.heir = $1 AND w.heir_from <= $4)))`
 	if strings.HasPrefix(holder, billing.HolderTag) {
-		query = open + ` AND substr(r.vehicle, 1, 4) = 'tag:' AND r.vehicle = $1`
+		query = open + ` AND substr(r.vehicle, 1, 4) = 'tag:' AND (r.vehicle = $1 OR r.vehicle IN
+			(SELECT w.holder FROM wallet w WHERE w.heir = $1 AND w.currency = $2 AND w.heir_from <= $4))`
 	}
 	var ids []string
-	err := database.Each(ctx, t.db, query+` ORDER BY r.posting, r.id LIMIT $3`, []any{holder, currency, int64(limit)}, func(r database.Rows) error {
+	err := database.Each(ctx, t.db, query+` ORDER BY r.posting, r.id LIMIT $3`, []any{holder, currency, int64(limit), at.UnixMicro()}, func(r database.Rows) error {
 		var id string
 		err := r.Scan(&id)
 		ids = append(ids, id)

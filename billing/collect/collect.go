@@ -146,6 +146,9 @@ func (c *Collector) Once(ctx context.Context) (billing.Followed, error) {
 		}
 		return billing.Followed{}, fmt.Errorf("following postings: %w", err)
 	}
+	if _, err := c.p.Books.MoveOn(ctx, batch, c.p.Clock.Now()); err != nil {
+		return billing.Followed{}, fmt.Errorf("following postings: %w", err)
+	}
 	c.postings.Add(float64(done.Postings))
 	c.collected.Add(float64(done.Collected))
 	c.givenBack.Add(float64(done.GivenBack))

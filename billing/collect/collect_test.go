@@ -23,6 +23,15 @@ type books struct {
 	waiting []time.Time
 	failing error
 	calls   int
+	// moved counts the calls of MoveOn.
+	moved int
+}
+
+func (b *books) MoveOn(context.Context, int, time.Time) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.moved++
+	return 0, nil
 }
 
 func (b *books) FollowPostings(_ context.Context, _ int, _ time.Time) (billing.Followed, error) {

@@ -60,7 +60,8 @@ type Notice struct {
 	// Number is printed on it: by it and the plate it can be paid without an
 	// account. Empty if there is nothing to pay.
 	Number string
-	// AmountCents and Currency are what it is about; 0 where it is not money.
+	// AmountCents and Currency are what it is about; no currency where it is not
+	// money.
 	AmountCents int64
 	Currency    string
 	// DueOn is the last day to pay, at its beginning in the network's zone; the
@@ -178,8 +179,8 @@ func (n Notice) check() error {
 		return invalid("it has no kind or no instant")
 	case n.Account == "" && n.Vehicle == "":
 		return invalid("it is to nobody")
-	case n.AmountCents < 0 || (n.AmountCents > 0) == (n.Currency == ""):
-		return invalid("the amount and its currency do not go together")
+	case n.AmountCents < 0 || n.AmountCents > 0 && n.Currency == "":
+		return invalid("the amount is negative, or has no currency")
 	}
 	for name, text := range n.Facts {
 		if len(name) > 64 || len(text) > 500 {

@@ -39,8 +39,8 @@ var texts = map[string]map[string]Text{
 		"zh-HK": {"已繳付：{amount}", "{day} 共 {trips} 項收費 {amount} 已繳付。"},
 	},
 	Failed: {
-		"en":    {"Payment failed: {amount}", "{amount} could not be collected. Pay it yourself by {due}, or check your means of payment; until then there is no surcharge."},
-		"zh-HK": {"未能收款：{amount}", "未能收取 {amount}。請於 {due} 或之前自行繳付，或檢查你的付款方式；屆時前不收附加費。"},
+		"en":    {"Payment failed: {amount}", "{amount} could not be collected. Check your means of payment, or pay it yourself.\nPay by {due}; until then there is no surcharge."},
+		"zh-HK": {"未能收款：{amount}", "未能收取 {amount}。請檢查你的付款方式，或自行繳付。\n請於 {due} 或之前繳付，屆時前不收附加費。"},
 	},
 	LowBalance: {
 		"en":    {"Your balance is low: {amount}", "Your prepaid balance is {amount}. Top it up so that tolls can be paid from it."},
