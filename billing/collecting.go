@@ -186,7 +186,8 @@ type Money interface {
 	ReverseMovement(ctx context.Context, id, reason string, postedAt time.Time) error
 	// Collect pays the whole rest of each of the receivables out of the
 	// holder's wallet, in the order given, and returns what it paid. Those that
-	// nothing is owed for, or that are held, are passed over; so are those that
+	// nothing is owed for, that are held, or that another account owes by now, are
+	// passed over; so are those that
 	// the wallet does not cover, which are marked Short.
 	Collect(ctx context.Context, holder string, receivables []string, postedAt time.Time) ([]Collection, error)
 	// CollectOpen is Collect for all open receivables of the holder: an

@@ -37,8 +37,18 @@ func (c *clearing) collect(ctx context.Context, holder string, receivables []str
 	if err := c.lockReceivables(ctx, slices.Clone(receivables)); err != nil {
 		return nil, err
 	}
+	if strings.HasPrefix(holder, billing.HolderTag) {
+		// The wallets that the holder may have taken over, to see who did.
+		var tags []string
+		for _, r := range c.receivables {
+			tags = append(tags, r.Vehicle)
+		}
+		if err := c.lockWallets(ctx, tags); err != nil {
+			return nil, err
+		}
+	}
 	for _, id := range receivables {
-		if r := c.receivables[id]; r != nil && r.payable() {
+		if r := c.receivables[id]; r != nil && r.payable() && c.mayPay(holder, r) {
 			c.pay(r, c.wallets[walletKey{holder, r.Currency}])
 		}
 	}
@@ -47,6 +57,24 @@ func (c *clearing) collect(ctx context.Context, holder string, receivables []str
 		list = append(list, one.Collection)
 	}
 	return list, c.save(ctx)
+}
+
+// mayPay reports whether the holder's wallet may pay the receivable: an
+// account's only what the account owes, so that money which comes late never
+// pays what has become another's; a class tag's what its own vehicle owes, or
+// that of a wallet which it took over. Who pays without an account pays what
+// they named.
+func (c *clearing) mayPay(holder string, r *receivableRow) bool {
+	switch {
+	case strings.HasPrefix(holder, billing.HolderOnce):
+		return true
+	case !strings.HasPrefix(holder, billing.HolderTag):
+		return r.Account == holder
+	case r.Vehicle == holder:
+		return true
+	}
+	old := c.wallets[walletKey{r.Vehicle, r.Currency}]
+	return old != nil && old.inherited(c.at) && c.heirOf(old) == c.wallets[walletKey{holder, r.Currency}]
 }
 
 // CollectOpen pays all open receivables of the holder. See billing.Money.

@@ -196,3 +196,13 @@ func (t *Tx) RecordRecovery(ctx context.Context, action, receivable, account str
 		At: d.Now, Actor: audit.Actor{Name: d.By, Role: d.Role}, Action: action, Subject: subject, Account: account, Reason: d.Reason,
 	})
 }
+
+// BeingPaid looks for a payment's claim. See recovery.Tx.
+func (t *Tx) BeingPaid(ctx context.Context, receivable string) (bool, error) {
+	var n int64
+	_, err := database.One(ctx, t.db, `SELECT count(*) FROM payment_claim WHERE debt = $1`, []any{receivable}, &n)
+	if err != nil {
+		return false, fmt.Errorf("looking for a payment of %s: %w", receivable, err)
+	}
+	return n > 0, nil
+}

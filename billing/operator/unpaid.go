@@ -42,6 +42,7 @@ func (u *Unpaid) Routes(g *echo.Group) {
 	g.GET("/v1/unpaid/:id", u.get, timed)
 	g.POST("/v1/unpaid/:id/waivers", u.waive, timed)
 	g.POST("/v1/outages", u.outage, timed)
+	g.POST("/v1/outages/:id/end", u.outageEnds, timed)
 	g.GET("/v1/licence-holds", u.holds, timed)
 	g.GET("/v1/notices/:id", u.getNotice, timed)
 	g.POST("/v1/notices/:id/deliveries", u.delivered, timed)
@@ -183,24 +184,49 @@ func (u *Unpaid) waive(c echo.Context) error {
 
 func (u *Unpaid) outage(c echo.Context) error {
 	var body struct {
-		From   string `json:"from"`
-		To     string `json:"to"`
-		Reason string `json:"reason"`
+		From   string  `json:"from"`
+		To     *string `json:"to"`
+		Reason string  `json:"reason"`
 	}
 	return repeatable(c, u.Books, &body, func(ctx context.Context, tx *books.Tx, asked once.Request) (once.Answer, error) {
 		from, err := instant("from", body.From)
 		if err != nil {
 			return once.Answer{}, err
 		}
-		to, err := instant("to", body.To)
+		id := "outage:" + asked.ID()
+		if body.To == nil {
+			// It goes on: no deadline passes until it is ended.
+			now := u.Clock.Now()
+			if from.Before(now.AddDate(0, 0, -1)) || from.After(now.Add(graceAhead)) {
+				return once.Answer{}, web.BadField("/from", "an outage that goes on begins now; for one that is over, say until when")
+			}
+			if err := u.Ladder.Stop(ctx, tx, id, "", u.deed(c, body.Reason)); err != nil {
+				return once.Answer{}, err
+			}
+			return answer(http.StatusCreated, map[string]any{"id": id, "from": shown(from), "to": nil}, "")
+		}
+		to, err := instant("to", *body.To)
 		if err != nil {
 			return once.Answer{}, err
 		}
-		id := "outage:" + asked.ID()
 		if err := u.Ladder.Outage(ctx, tx, id, from, to, u.deed(c, body.Reason)); err != nil {
 			return once.Answer{}, err
 		}
 		return answer(http.StatusCreated, map[string]any{"id": id, "from": shown(from), "to": shown(to)}, "")
+	})
+}
+
+// outageEnds ends an outage that goes on: from tomorrow days count again.
+func (u *Unpaid) outageEnds(c echo.Context) error {
+	var body struct {
+		Reason string `json:"reason"`
+	}
+	return repeatable(c, u.Books, &body, func(ctx context.Context, tx *books.Tx, _ once.Request) (once.Answer, error) {
+		d := u.deed(c, body.Reason)
+		if err := u.Ladder.Resume(ctx, tx, c.Param("id"), "", d); err != nil {
+			return once.Answer{}, err
+		}
+		return answer(http.StatusOK, map[string]any{"id": c.Param("id"), "ended_at": shown(d.Now)}, "")
 	})
 }
 

@@ -84,6 +84,11 @@ func TestUnpaidJourney(t *testing.T) {
 	}
 	serve(2)
 	s.must(t, 201, "POST", "/v1/outages", "o1", `{"from":"2026-12-01T00:00:00Z","to":"2026-12-02T00:00:00Z","reason":"the bank was down"}`)
+	going := s.must(t, 201, "POST", "/v1/outages", "o2", `{"from":"`+s.clock.at.Format(time.RFC3339)+`","reason":"the bank is down"}`)
+	s.must(t, 200, "POST", "/v1/outages/"+url.PathEscape(going["id"].(string))+"/end", "o3", `{"reason":"it is back"}`)
+	if code, answer := s.ask(t, "POST", "/v1/outages", "o4", `{"from":"2000-12-01T00:00:00Z","to":"2026-11-02T00:00:00Z","reason":"x"}`); code != 422 {
+		t.Errorf("an outage of 26 years: %d %v", code, answer)
+	}
 	s.climb(t, now.AddDate(0, 0, 80))
 	serve(3)
 	s.climb(t, now.AddDate(0, 0, 120))

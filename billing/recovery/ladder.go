@@ -49,11 +49,11 @@ func (l *Ladder) Run(ctx context.Context) (int, error) {
 	now := l.Clock.Now()
 	opened, err := l.openAll(ctx, now)
 	if err != nil {
-		return opened, fmt.Errorf("putting unpaid tolls on the ladder: %w", err)
+		err = fmt.Errorf("putting unpaid tolls on the ladder: %w", err)
 	}
-	climbed, err := l.climbAll(ctx, now)
-	if err != nil {
-		err = fmt.Errorf("climbing the ladder of unpaid tolls: %w", err)
+	climbed, also := l.climbAll(ctx, now)
+	if also != nil {
+		err = errors.Join(err, fmt.Errorf("climbing the ladder of unpaid tolls: %w", also))
 	}
 	return opened + climbed, err
 }
@@ -377,6 +377,11 @@ func (l *Ladder) rung(ctx context.Context, tx Tx, c *Case, rest int64, today Day
 	}
 	if today <= c.DueDay {
 		return "", nil
+	}
+	paying, err := tx.BeingPaid(ctx, c.Receivable)
+	if err != nil || paying {
+		c.NextAt = now.Add(time.Hour)
+		return "", err
 	}
 	switch c.Stage {
 	case Opened:

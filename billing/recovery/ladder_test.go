@@ -381,6 +381,21 @@ func TestOneBadCaseHoldsUpNoOther(t *testing.T) {
 	r.want(ids[2], recovery.First, 20500)
 }
 
+// TestNoRungWhilePaying: who has paid, with an outcome that is not known yet, is
+// not surcharged meanwhile.
+func TestNoRungWhilePaying(t *testing.T) {
+	r := sqliteRoad(t)
+	id := r.pass(1, at(5, 21, 10), nil)
+	r.run(at(5, 22, 1))
+	r.serve(id, at(5, 22, 9))
+	r.do(func(ctx context.Context, tx *books.Tx) error { return tx.ClaimDebts(ctx, "pay_1", []string{id}) })
+	r.run(at(6, 12, 0))
+	r.want(id, recovery.Opened, 3000)
+	r.do(func(ctx context.Context, tx *books.Tx) error { return tx.ReleaseDebts(ctx, "pay_1") })
+	r.run(at(6, 12, 2))
+	r.want(id, recovery.First, 20500)
+}
+
 // TestCalendarEnds: past the end of the calendar no deadline is guessed; the
 // job says so and nothing is surcharged.
 func TestCalendarEnds(t *testing.T) {

@@ -104,11 +104,15 @@ func (l *Ladder) Resume(ctx context.Context, tx Tx, id, scope string, d Deed) er
 	return fmt.Errorf("ending pause %s: %w", id, billing.ErrNotFound)
 }
 
+// longestOutage bounds an outage, against a slip of the pen that would stop all
+// deadlines for years.
+const longestOutage = 31 * 24 * time.Hour
+
 // Outage records a time that is over, in which people could not pay: its days
 // do not count for anybody.
 func (l *Ladder) Outage(ctx context.Context, tx Tx, id string, from, to time.Time, d Deed) error {
-	if !from.Before(to) || to.After(d.Now) {
-		return fmt.Errorf("recording an outage: %w", invalid("it must end after it began, and have ended"))
+	if !from.Before(to) || to.After(d.Now) || to.Sub(from) > longestOutage {
+		return fmt.Errorf("recording an outage: %w", invalid("it must end after it began, have ended, and last 31 days at most"))
 	}
 	return l.pause(ctx, tx, "deadlines.paused", Pause{
 		ID: id, From: DayOf(from, l.Zone), To: DayOf(to, l.Zone) + 1, By: d.By, Reason: d.Reason, RecordedAt: d.Now,

@@ -7,6 +7,7 @@
 //     the job how often: a surcharge is a charge with an id of its own;
 //   - nobody pays a surcharge who was not told: each needs proof that the
 //     notice before it arrived;
+//   - no rung is climbed while a payment is under way or its outcome unknown;
 //   - days on which a dispute was open, or on which people could not pay since
 //     our own service was down, do not count;
 //   - what is no longer owed takes its surcharges with it; a waived surcharge
@@ -115,6 +116,9 @@ type Tx interface {
 	// DueCases returns at most limit cases to be looked at, those of one debtor
 	// together.
 	DueCases(ctx context.Context, at time.Time, limit int) ([]Case, error)
+	// BeingPaid reports whether a payment for the receivable is under way, or its
+	// outcome not known yet.
+	BeingPaid(ctx context.Context, receivable string) (bool, error)
 	// LockCase returns a case that nobody else changes until the transaction
 	// ends; billing.ErrNotFound.
 	LockCase(ctx context.Context, receivable string) (Case, error)
