@@ -10,6 +10,7 @@ import (
 
 	"freeflow/billing"
 	"freeflow/billing/books"
+	"freeflow/billing/payment"
 	"freeflow/loadtest/month/reckon"
 	"freeflow/loadtest/oracle"
 	"freeflow/tolling/governance"
@@ -341,18 +342,39 @@ func (w *world) compareBank(ctx context.Context) error {
 
 // settled looks at every attempt: its outcome is known, and is the bank's.
 func (w *world) settled(ctx context.Context) error {
-	open := 0
-	for _, state := range []string{"submitted", "unknown"} {
-		list, err := w.sets[0].pay.List(ctx, filterOf(state))
+	f := payment.Filter{Limit: 1000}
+	known := map[string]bool{}
+	for {
+		list, err := w.sets[0].pay.List(ctx, f)
 		if err != nil {
 			return err
 		}
-		open += len(list)
 		for _, a := range list {
-			w.report.wrong("payment %s for %s is %s still, asked %d times", a.ID, a.Purpose, a.State, a.Queries)
+			f.AfterAt, f.AfterID = a.CreatedAt, a.ID
+			known[a.ID] = true
+			taken := w.bank.emulator.Taken(a.ID)
+			switch {
+			case a.Live():
+				w.report.wrong("payment %s for %s is %s still, asked %d times", a.ID, a.Purpose, a.State, a.Queries)
+			case a.Kind == payment.Charge && a.Source == "" && a.State == payment.Failed && taken != 0,
+				a.Kind == payment.Charge && a.Source == "" && a.State == payment.Succeeded && taken == 0:
+				w.report.wrong("payment %s for %s of %s is %s by %s (%s), and the bank took %d", a.ID, a.Purpose, w.local(a.CreatedAt), a.State, a.How, a.Reason, taken)
+			case (a.Kind == payment.Refund || a.Kind == payment.Payout) && a.State == payment.Succeeded != (taken != 0):
+				w.report.wrong("%s %s for %s of %s is %s by %s (%s), and the bank gave %d", a.Kind, a.ID, a.Purpose, w.local(a.CreatedAt), a.State, a.How, a.Reason, taken)
+			case a.Source != "" && a.Kind == payment.Charge:
+				w.counts["payments that the bank took twice"]++
+			}
+		}
+		if len(list) < f.Limit {
+			break
 		}
 	}
-	w.counts["payments whose outcome is unknown at the end"] = int64(open)
+	for _, reference := range w.bank.emulator.References() {
+		if !known[reference] {
+			w.report.wrong("the bank was asked for %s, which nobody here knows", reference)
+		}
+	}
+	w.report.checked("payments, with the bank", int64(len(known)))
 	return nil
 }
 

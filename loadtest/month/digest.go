@@ -10,8 +10,6 @@ import (
 
 	_ "github.com/jackc/pgx/v5/stdlib" // PostgreSQL for database/sql
 	_ "modernc.org/sqlite"             // SQLite for database/sql
-
-	"freeflow/billing/payment"
 )
 
 // content is what a table holds: how many rows, and the sum of their hashes,
@@ -100,6 +98,3 @@ func digestTable(ctx context.Context, db *sql.DB, name string) (c content, err e
 	}
 	return c, rows.Err()
 }
-
-// filterOf selects attempts of a state.
-func filterOf(state string) payment.Filter { return payment.Filter{State: state, Limit: 1000} }
