@@ -4,6 +4,7 @@ import (
 	"context"
 	_ "embed"
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 	"strconv"
@@ -13,6 +14,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"freeflow/billing"
+	"freeflow/billing/account"
 	"freeflow/billing/books"
 	"freeflow/billing/payment"
 	"freeflow/internal/audit"
@@ -33,6 +35,11 @@ type Payments struct {
 	Clock    clock.Clock
 	// Currency is the network's.
 	Currency string
+	// Tag gives the compared form of a tag.
+	Tag func(string) (string, error)
+	// Named refuses resolutions, refunds, pay-outs, cash and approvals under a key
+	// that is nobody's own.
+	Named bool
 }
 
 // OpenAPI is the topic's part of the document.
@@ -47,6 +54,8 @@ func (p *Payments) Routes(g *echo.Group) {
 	g.POST("/v1/payments/:id/resolution", p.resolve, timed)
 	g.POST("/v1/payments/:id/refunds", p.refund, timed)
 	g.GET("/v1/payment-events", p.events, timed)
+	g.GET("/v1/payment-approvals", p.approvals, timed)
+	g.POST("/v1/payment-approvals/:id/decision", p.approve, timed)
 	g.GET("/v1/accounts/:id/payment-means", p.getMeans, timed)
 	g.POST("/v1/accounts/:id/payment-means", p.setMeans, timed)
 	g.POST("/v1/accounts/:id/top-ups", p.topUp, timed)
@@ -61,6 +70,7 @@ type paymentForm struct {
 	Provider    string            `json:"provider"`
 	Debit       string            `json:"debit,omitempty"`
 	Account     string            `json:"account,omitempty"`
+	Tag         string            `json:"tag,omitempty"`
 	Means       string            `json:"means"`
 	Bill        string            `json:"bill,omitempty"`
 	Original    string            `json:"original,omitempty"`
@@ -91,6 +101,9 @@ func paymentOf(a payment.Attempt) paymentForm {
 		Original: a.Original, State: a.State, Amount: billing.FormatCents(a.AmountCents), Moved: billing.FormatCents(a.MovedCents),
 		Refunded: billing.FormatCents(a.RefundedCents), Currency: a.Currency, How: a.How, ProviderRef: a.ProviderRef, Reason: a.Reason,
 		Calls: a.Calls, Queries: a.Queries, NextAt: shown(a.NextAt), CreatedAt: shown(a.CreatedAt), SettledAt: shown(a.SettledAt),
+	}
+	if tag, ok := strings.CutPrefix(a.Holder, billing.HolderTag); ok {
+		f.Tag = tag
 	}
 	for _, one := range a.Items {
 		f.Items = append(f.Items, paymentItemForm{one.Receivable, billing.FormatCents(one.AmountCents)})
@@ -184,34 +197,6 @@ func (p *Payments) query(c echo.Context) error {
 	})
 }
 
-func (p *Payments) resolve(c echo.Context) error {
-	var body struct {
-		Succeeded   *bool   `json:"succeeded"`
-		Amount      *string `json:"amount,omitempty"`
-		ProviderRef string  `json:"provider_ref,omitempty"`
-		Reason      string  `json:"reason"`
-		Evidence    string  `json:"evidence"`
-	}
-	return repeatable(c, p.Books, &body, func(ctx context.Context, tx *books.Tx, _ once.Request) (once.Answer, error) {
-		// Whether it succeeded is said, not left out.
-		if body.Succeeded == nil {
-			return once.Answer{}, web.BadField("/succeeded", "is missing")
-		}
-		d := payment.Decision{
-			Staff: staff(c, body.Reason), Attempt: c.Param("id"), Succeeded: *body.Succeeded, ProviderRef: body.ProviderRef, Evidence: body.Evidence,
-		}
-		var err error
-		if d.MovedCents, err = amountOf("amount", body.Amount); err != nil {
-			return once.Answer{}, err
-		}
-		a, err := p.Payments.Resolve(ctx, tx, d)
-		if err != nil {
-			return once.Answer{}, err
-		}
-		return answer(http.StatusOK, paymentOf(a), "")
-	})
-}
-
 // amountOf reads an amount that may be left out; 0 then.
 func amountOf(field string, text *string) (int64, error) {
 	if text == nil {
@@ -222,21 +207,6 @@ func amountOf(field string, text *string) (int64, error) {
 		return 0, web.BadField("/"+field, `is not an amount; write it as text, such as "24.00"`)
 	}
 	return cents, nil
-}
-
-func (p *Payments) refund(c echo.Context) error {
-	var body struct {
-		Amount string `json:"amount"`
-		Reason string `json:"reason"`
-	}
-	return repeatable(c, p.Books, &body, func(ctx context.Context, tx *books.Tx, asked once.Request) (once.Answer, error) {
-		cents, err := amountOf("amount", &body.Amount)
-		if err != nil {
-			return once.Answer{}, err
-		}
-		a, err := p.Payments.Refund(ctx, tx, payment.RefundRequest{Staff: staff(c, body.Reason), ID: asked.ID(), Attempt: c.Param("id"), AmountCents: cents})
-		return p.made(a, err)
-	})
 }
 
 // made is the answer of a new payment.
@@ -372,12 +342,24 @@ func (p *Payments) known(ctx context.Context, tx *books.Tx, id string) error {
 	return err
 }
 
+// open refuses accounts that are not there, or are closed for good.
+func (p *Payments) open(ctx context.Context, tx *books.Tx, id string) error {
+	a, err := tx.Account(ctx, id)
+	if err == nil && a.State == account.Closed {
+		err = fmt.Errorf("account %s is closed: %w", id, billing.ErrConflict)
+	}
+	return err
+}
+
 func (p *Payments) topUp(c echo.Context) error {
 	var body struct {
 		Amount   string `json:"amount"`
+		Tag      string `json:"tag,omitempty"`
 		By       string `json:"by,omitempty"`
 		Provider string `json:"provider,omitempty"`
 		Token    string `json:"token,omitempty"`
+		Place    string `json:"place,omitempty"`
+		Receipt  string `json:"receipt,omitempty"`
 		Reason   string `json:"reason"`
 	}
 	return repeatable(c, p.Books, &body, func(ctx context.Context, tx *books.Tx, asked once.Request) (once.Answer, error) {
@@ -386,20 +368,38 @@ func (p *Payments) topUp(c echo.Context) error {
 			return once.Answer{}, err
 		}
 		id := c.Param("id")
-		if err := p.known(ctx, tx, id); err != nil {
+		tag := ""
+		if body.Tag != "" {
+			if tag, err = p.Tag(body.Tag); err != nil {
+				return once.Answer{}, web.BadField("/tag", "is not a tag")
+			}
+		}
+		if err := p.open(ctx, tx, id); err != nil {
 			return once.Answer{}, err
+		}
+		if body.By == payment.Cash {
+			if err := p.named(c); err != nil {
+				return once.Answer{}, err
+			}
+			return p.perform(ctx, tx, http.StatusCreated, payment.Said{}, payment.Deed{
+				ID: asked.ID(), Kind: payment.DeedCash, Staff: staff(c, body.Reason), Account: id, Tag: tag, AmountCents: cents, Currency: p.Currency,
+				Place: body.Place, Receipt: body.Receipt,
+			})
+		}
+		if body.Place != "" || body.Receipt != "" {
+			return once.Answer{}, web.BadField("/receipt", "is for cash alone")
 		}
 		if err := p.Payments.Note(ctx, tx, staff(c, body.Reason), "payment.topup.ordered", id); err != nil {
 			return once.Answer{}, err
 		}
-		r := payment.TopUpRequest{ID: asked.ID(), Account: id, AmountCents: cents, Currency: p.Currency, Provider: body.Provider, Token: body.Token}
+		r := payment.TopUpRequest{ID: asked.ID(), Account: id, Tag: tag, AmountCents: cents, Currency: p.Currency, Provider: body.Provider, Token: body.Token}
 		switch body.By {
 		case "", "means":
 			return p.made(p.Payments.TopUp(ctx, tx, r))
 		case "fps":
 			return p.made(p.Payments.AwaitTopUp(ctx, tx, r))
 		}
-		return once.Answer{}, web.BadField("/by", "is neither means nor fps")
+		return once.Answer{}, web.BadField("/by", "is neither means, fps nor cash")
 	})
 }
 
@@ -418,26 +418,5 @@ func (p *Payments) pay(c echo.Context) error {
 		return p.made(p.Payments.Pay(ctx, tx, payment.PayRequest{
 			ID: asked.ID(), Account: id, Receivables: body.Receivables, Provider: body.Provider, Token: body.Token,
 		}))
-	})
-}
-
-func (p *Payments) payOut(c echo.Context) error {
-	var body struct {
-		Provider string `json:"provider,omitempty"`
-		Token    string `json:"token,omitempty"`
-		Reason   string `json:"reason"`
-	}
-	return repeatable(c, p.Books, &body, func(ctx context.Context, tx *books.Tx, _ once.Request) (once.Answer, error) {
-		list, err := p.Payments.PayOutRest(ctx, tx, payment.CloseRequest{
-			Staff: staff(c, body.Reason), Account: c.Param("id"), Currency: p.Currency, Provider: body.Provider, Token: body.Token,
-		})
-		if err != nil {
-			return once.Answer{}, err
-		}
-		forms := []paymentForm{}
-		for _, a := range list {
-			forms = append(forms, paymentOf(a))
-		}
-		return answer(http.StatusOK, map[string]any{"items": forms}, "")
 	})
 }

@@ -108,9 +108,10 @@ func TestFailedAndYetTaken(t *testing.T) {
 	w.must(w.work())
 	first := w.only()
 	declined := payment.Outcome{Result: payment.ResultDeclined, Reason: "display-failure"}
+	said := w.says(first.ID)
 	w.must(w.do(func(tx payment.Tx) error {
 		_, err := w.service.Resolve(w.ctx, tx, payment.Decision{
-			Staff: payment.Staff{By: "clerk", Reason: "the terminal says " + declined.Reason}, Attempt: first.ID, Evidence: "terminal log 17",
+			Staff: payment.Staff{By: "clerk", Reason: "the terminal says " + declined.Reason}, Attempt: first.ID, Evidence: "terminal log 17", Said: said,
 		})
 		return err
 	}))

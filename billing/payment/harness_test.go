@@ -134,7 +134,7 @@ func (w *world) open(url string) *books.Store {
 func (w *world) newService(store payment.Store) *payment.Service {
 	w.Helper()
 	s, err := payment.New(payment.Config{
-		Store: store, Providers: []payment.Provider{w.client}, Clock: w.clock, Zone: hongKong, Log: slog.New(slog.DiscardHandler), Parallel: 1,
+		Store: store, Providers: []payment.Provider{w.client}, Clock: w.clock, Zone: hongKong, Log: slog.New(slog.DiscardHandler), Parallel: 1, ApproveAboveCents: 1_000_000_00,
 	})
 	w.must(err)
 	return s

@@ -134,7 +134,7 @@ func (s *Service) succeed(ctx context.Context, tx Tx, a *Attempt, o Outcome, how
 	if err != nil {
 		return err
 	}
-	if a.Purpose == ForTopUp {
+	if a.Purpose == ForTopUp && a.Holder == a.Account {
 		if err := tx.ForgiveTopUps(ctx, a.Account); err != nil {
 			return err
 		}
@@ -409,8 +409,14 @@ func (s *Service) wentOut(ctx context.Context, tx Tx, a *Attempt, o Outcome, how
 			return err
 		}
 	}
-	return s.tell(ctx, tx, Event{
+	err := s.tell(ctx, tx, Event{
 		Kind: EventRefunded, About: a.ID, Account: a.Account, AmountCents: a.MovedCents, Currency: a.Currency, Text: a.Purpose,
+	})
+	if err != nil || a.Purpose != ForClosing || a.Account == "" {
+		return err
+	}
+	return s.settleAccount(ctx, tx, CloseRequest{
+		Staff: Staff{By: "job:payments", Role: "system", Reason: "what it held has been paid out"}, Account: a.Account, Currency: a.Currency,
 	})
 }
 

@@ -39,8 +39,11 @@ func (s *Service) SetMeans(ctx context.Context, tx Tx, m Means) (Means, error) {
 type TopUpRequest struct {
 	// ID makes the attempt's id the same for each repetition; empty for a new
 	// one.
-	ID          string
-	Account     string
+	ID      string
+	Account string
+	// Tag is the class tag of the account whose stored value it is for; empty
+	// for the account's own wallet.
+	Tag         string
 	AmountCents int64
 	Currency    string
 	// Provider and Token are those of other means than the account's; both empty
@@ -56,12 +59,15 @@ func (s *Service) TopUp(ctx context.Context, tx Tx, r TopUpRequest) (Attempt, er
 	if err == nil {
 		err = checkAmount("a top-up", r.AmountCents)
 	}
+	if err == nil && r.Tag != "" {
+		a.Holder, err = s.holderOf(ctx, tx, r.Account, r.Tag, r.Currency)
+	}
 	if err != nil {
 		return a, fmt.Errorf("topping up account %s: %w", r.Account, err)
 	}
 	a.Purpose, a.AmountCents = ForTopUp, r.AmountCents
 	a = s.newAttempt(r.ID, a)
-	return a, s.begin(ctx, tx, &a, []string{topUpDebt(r.Account)})
+	return a, s.begin(ctx, tx, &a, []string{topUpDebt(a.Holder)})
 }
 
 // PayRequest asks to pay receivables of an account now.
@@ -263,8 +269,15 @@ func (s *Service) AwaitTopUp(ctx context.Context, tx Tx, r TopUpRequest) (Attemp
 	if err := errors.Join(checkName("account", r.Account), checkName("currency", r.Currency), checkAmount("a top-up", r.AmountCents)); err != nil {
 		return Attempt{}, err
 	}
+	to := r.Account
+	if r.Tag != "" {
+		var err error
+		if to, err = s.holderOf(ctx, tx, r.Account, r.Tag, r.Currency); err != nil {
+			return Attempt{}, fmt.Errorf("topping up account %s: %w", r.Account, err)
+		}
+	}
 	a := s.newAttempt(r.ID, Attempt{
-		Purpose: ForTopUp, Provider: s.Providers[0].Name(), Account: r.Account, Holder: r.Account, AmountCents: r.AmountCents, Currency: r.Currency,
+		Purpose: ForTopUp, Provider: s.Providers[0].Name(), Account: r.Account, Holder: to, AmountCents: r.AmountCents, Currency: r.Currency,
 	})
 	s.await(&a)
 	return a, s.begin(ctx, tx, &a, nil)

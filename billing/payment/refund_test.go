@@ -7,7 +7,9 @@ import (
 	"time"
 
 	"freeflow/billing"
+	"freeflow/billing/account"
 	"freeflow/billing/bankemu"
+	"freeflow/billing/books"
 	"freeflow/billing/payment"
 )
 
@@ -27,9 +29,43 @@ func (w *world) topUp(token string, cents int64) payment.Attempt {
 	return a
 }
 
-// payOut pays out what a closed account's wallet holds.
+// opened opens an account, closed closes it as of now; both may be done again.
+func (w *world) opened(id string) {
+	w.Helper()
+	w.must(w.books.Do(w.ctx, func(tx *books.Tx) error {
+		_, err := account.OpenAccount(w.ctx, tx, account.Account{
+			ID: id, Kind: account.Individual, Name: "Chan", Email: "chan@example.hk", Language: "en", OpenedAt: noon,
+		}, account.Deed{By: "clerk", Role: "operator", Now: w.clock.Now()})
+		return err
+	}))
+}
+
+func (w *world) closed(id string) {
+	w.Helper()
+	w.opened(id)
+	w.must(w.books.Do(w.ctx, func(tx *books.Tx) error {
+		if a, err := tx.Account(w.ctx, id); err != nil || a.State != account.Open {
+			return err
+		}
+		_, err := account.Close(w.ctx, tx, id, w.clock.Now(), account.Deed{By: "clerk", Role: "operator", Now: w.clock.Now()})
+		return err
+	}))
+}
+
+func (w *world) state(id string) (state string) {
+	w.Helper()
+	w.must(w.books.Do(w.ctx, func(tx *books.Tx) error {
+		a, err := tx.Account(w.ctx, id)
+		state = a.State
+		return err
+	}))
+	return state
+}
+
+// payOut closes an account, and pays out what its wallet holds.
 func (w *world) payOut(account, token string) (out []payment.Attempt, err error) {
 	w.Helper()
+	w.closed(account)
 	err = w.do(func(tx payment.Tx) (err error) {
 		out, err = w.service.PayOutRest(w.ctx, tx, payment.CloseRequest{Staff: clerk, Account: account, Currency: "HKD", Token: token})
 		return err
@@ -127,8 +163,9 @@ func TestRefundThatFailedAndYetWentOut(t *testing.T) {
 		out, err := w.payOut("A1", "")
 		w.must(err)
 		w.must(w.work())
+		said := w.says(out[0].ID)
 		w.must(w.do(func(tx payment.Tx) error {
-			_, err := w.service.Resolve(w.ctx, tx, payment.Decision{Staff: clerk, Attempt: out[0].ID, Evidence: "telephone call 5"})
+			_, err := w.service.Resolve(w.ctx, tx, payment.Decision{Staff: clerk, Attempt: out[0].ID, Evidence: "telephone call 5", Said: said})
 			return err
 		}))
 		if w.wallet("A1") != 100_00 {
@@ -181,7 +218,7 @@ func TestResolveByHand(t *testing.T) {
 	w.must(w.work())
 	a := w.only()
 	resolve := func(d payment.Decision) error {
-		d.Attempt = a.ID
+		d.Attempt, d.Said = a.ID, w.says(a.ID)
 		return w.do(func(tx payment.Tx) error { _, err := w.service.Resolve(w.ctx, tx, d); return err })
 	}
 	for name, bad := range map[string]payment.Decision{

@@ -25,6 +25,9 @@ type Config struct {
 	Log  *slog.Logger
 	// NewID makes texts that nobody can guess; nil is crypto/rand's.
 	NewID func() string
+	// ApproveAboveCents is above what a deed of a person needs a second one; 0 is
+	// each deed. See Perform.
+	ApproveAboveCents int64
 	// Parallel bounds how many calls of providers are made at once; 0 is 8.
 	Parallel int
 	// Times, the zero value of each being its default, stand in Times.

@@ -34,19 +34,97 @@ func (p *Staff) check() error {
 type Decision struct {
 	Staff
 	Attempt string
-	// Succeeded says that the money moved, MovedCents how much; 0 is all of it.
-	Succeeded  bool
-	MovedCents int64
+	// Succeeded says that the money moved: as much as the attempt was for, never
+	// another amount.
+	Succeeded bool
 	// ProviderRef is the provider's name for it, where it is known.
 	ProviderRef string
 	// Evidence is where it can be read again: a statement's line, a message of
 	// the provider. Without it nothing is decided.
 	Evidence string
+	// Said is what the provider says of it at this moment (Says).
+	Said Said
+}
+
+// Said is what a provider says of an attempt at an instant.
+type Said struct {
+	Attempt string
+	Outcome Outcome
+	// Err is ErrAbsent, or why there was no answer.
+	Err error
+	At  time.Time
+}
+
+// saidFor is how long a provider's word on an attempt is taken as its present
+// one: that of one request.
+const saidFor = time.Minute
+
+// Says asks the provider what became of an attempt, outside of any transaction.
+// An error is the store's; that the provider gives no answer stands in Said.
+func (s *Service) Says(ctx context.Context, id string) (Said, error) {
+	a, err := s.Attempt(ctx, id)
+	if err != nil {
+		return Said{}, err
+	}
+	said := Said{Attempt: a.ID, At: s.now()}
+	if s.providers[a.Provider] == nil || a.Bill == "" && a.Kind == Await {
+		said.Err = errNobodyToAsk
+		return said, nil
+	}
+	said.Outcome, _, said.Err = s.ask(ctx, &a, whatBecame)
+	return said, nil
+}
+
+var errNobodyToAsk = errors.New("there is no provider to ask")
+
+// contradicts refuses a decision that the provider's word is against.
+func (d *Decision) contradicts(a *Attempt, now time.Time) error {
+	said := d.Said
+	if said.Attempt != a.ID || said.At.IsZero() || now.Sub(said.At) > saidFor {
+		return conflict("the provider was not asked about payment %s at this moment; try again", a.ID)
+	}
+	o := said.Outcome
+	switch {
+	case errors.Is(said.Err, ErrAbsent):
+		if d.Succeeded {
+			return conflict("the provider knows of no payment %s: what it does not know did not succeed", a.ID)
+		}
+	case said.Err != nil:
+		// Nobody answers: a person's evidence is all there is.
+	case o.Result == ResultSucceeded && !d.Succeeded:
+		return conflict("the provider says that payment %s succeeded; let it be asked (query)", a.ID)
+	case o.Result == ResultSucceeded && (o.AmountCents != a.AmountCents || o.Currency != a.Currency):
+		return conflict("the provider says that another amount moved by payment %s; let it be asked (query)", a.ID)
+	case o.Result != ResultSucceeded && d.Succeeded:
+		return conflict("the provider says of payment %s: %s", a.ID, o.Result)
+	}
+	return nil
+}
+
+// decided is the outcome that a decision on an attempt stands for. ErrConflict,
+// ErrInvalid.
+func (s *Service) decided(a *Attempt, d Decision) (Outcome, error) {
+	if a.State != Unknown && !(a.State == Failed && d.Succeeded) {
+		return Outcome{}, conflict("payment %s is %s: only what is unknown is resolved, or failed and turns out to have succeeded", a.ID, a.State)
+	}
+	if err := d.contradicts(a, s.now()); err != nil {
+		return Outcome{}, err
+	}
+	o := Outcome{Result: ResultDeclined, ProviderRef: d.ProviderRef, Reason: "by-hand"}
+	if d.Succeeded {
+		o.Result, o.AmountCents, o.Currency = ResultSucceeded, a.AmountCents, a.Currency
+		if d.Said.Err == nil {
+			// Its own name for it: the same money cannot come a second time.
+			o.ProviderRef, o.Means, o.Payer = d.Said.Outcome.ProviderRef, d.Said.Outcome.Means, d.Said.Outcome.Payer
+		}
+	}
+	return o, nil
 }
 
 // Resolve keeps a person's word on an attempt whose outcome is unknown, or that
 // failed by the provider's word and did not, in the caller's transaction.
-// ErrConflict in any other state; ErrInvalid without reason or evidence.
+// ErrConflict in any other state, and where the provider says the contrary;
+// ErrInvalid without reason or evidence. Who may do so alone is Perform's.
 func (s *Service) Resolve(ctx context.Context, tx Tx, d Decision) (Attempt, error) {
 	if err := errors.Join(d.check(), checkText("evidence", d.Evidence)); err != nil {
 		return Attempt{}, fmt.Errorf("resolving payment %s: %w", d.Attempt, err)
@@ -55,18 +133,9 @@ func (s *Service) Resolve(ctx context.Context, tx Tx, d Decision) (Attempt, erro
 	if err != nil {
 		return a, err
 	}
-	if a.State != Unknown && !(a.State == Failed && d.Succeeded) {
-		return a, conflict("payment %s is %s: only what is unknown is resolved, or failed and turns out to have succeeded", a.ID, a.State)
-	}
-	o := Outcome{Result: ResultDeclined, ProviderRef: d.ProviderRef, Reason: "by-hand"}
-	if d.Succeeded {
-		o.Result, o.AmountCents, o.Currency = ResultSucceeded, d.MovedCents, a.Currency
-		if o.AmountCents == 0 {
-			o.AmountCents = a.AmountCents
-		}
-		if err := checkAmount("what moved", o.AmountCents); err != nil {
-			return a, err
-		}
+	o, err := s.decided(&a, d)
+	if err != nil {
+		return a, fmt.Errorf("resolving payment %s: %w", a.ID, err)
 	}
 	if err := s.apply(ctx, tx, &a, o, ByHand); err != nil {
 		return a, err
@@ -127,112 +196,6 @@ func (s *Service) Refund(ctx context.Context, tx Tx, r RefundRequest) (Attempt, 
 	record := r.record("refund.ordered", &a, s.now())
 	record.Evidence, record.AmountCents = of.ID, a.AmountCents
 	return a, tx.RecordPayment(ctx, record)
-}
-
-// CloseRequest asks to pay out what a closed account's wallet holds.
-type CloseRequest struct {
-	Staff
-	Account, Currency string
-	// Provider and Token are where that part goes which cannot go back to where
-	// it came from; empty for the account's means.
-	Provider, Token string
-}
-
-// PayOutRest pays out all that an account's wallet holds after it has paid what
-// the account owes, in the caller's transaction: first back to where it came
-// from, newest first, the rest to a token. It is idempotent: what was paid out
-// is in the wallet no more. ErrConflict while a payment of the account is under
-// way or unknown, or where a rest has nowhere to go.
-func (s *Service) PayOutRest(ctx context.Context, tx Tx, r CloseRequest) ([]Attempt, error) {
-	fail := func(err error) ([]Attempt, error) {
-		return nil, fmt.Errorf("paying out the rest of account %s: %w", r.Account, err)
-	}
-	if err := errors.Join(r.check(), checkName("account", r.Account), checkName("currency", r.Currency)); err != nil {
-		return fail(err)
-	}
-	live, err := tx.LivePayments(ctx, r.Account)
-	if err != nil {
-		return fail(err)
-	}
-	if live > 0 {
-		return fail(conflict("%d payments of the account are under way or unknown; wait, or resolve them", live))
-	}
-	if _, err := tx.CollectOpen(ctx, r.Account, r.Currency, openAtOnce, s.now()); err != nil {
-		return fail(err)
-	}
-	w, err := tx.Wallet(ctx, r.Account, r.Currency)
-	if err != nil {
-		return fail(err)
-	}
-	if w.BalanceCents == 0 {
-		if err := s.endMeans(ctx, tx, r); err != nil {
-			return fail(err)
-		}
-		return nil, nil
-	}
-	sources, err := tx.RefundableOf(ctx, r.Account, r.Currency, mostItems)
-	if err != nil {
-		return fail(err)
-	}
-	rest := w.BalanceCents
-	var out []Attempt
-	for _, source := range sources {
-		cents := min(rest, source.RefundableCents)
-		if cents == 0 {
-			break
-		}
-		of, err := tx.PaymentAttempt(ctx, source.Attempt, true)
-		if err != nil {
-			return fail(err)
-		}
-		if s.providers[of.Provider] == nil {
-			continue
-		}
-		a, err := s.giveBack(ctx, tx, &of, "", cents, ForClosing)
-		if err != nil {
-			return fail(err)
-		}
-		rest -= cents
-		out = append(out, a)
-	}
-	if rest > 0 {
-		a, err := s.payOut(ctx, tx, r, rest)
-		if err != nil {
-			return fail(err)
-		}
-		out = append(out, a)
-	}
-	if err := s.endMeans(ctx, tx, r); err != nil {
-		return fail(err)
-	}
-	record := r.record("account.paid-out", &Attempt{Account: r.Account}, s.now())
-	record.AmountCents = w.BalanceCents
-	return out, tx.RecordPayment(ctx, record)
-}
-
-// endMeans ends all debits and top-ups by itself: a wallet that was paid out
-// would be topped up again.
-func (s *Service) endMeans(ctx context.Context, tx Tx, r CloseRequest) error {
-	m, err := tx.MeansAt(ctx, r.Account, s.now())
-	if errors.Is(err, billing.ErrNotFound) || err == nil && m.Token == "" && m.ThresholdCents == 0 {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	_, err = tx.AddMeans(ctx, Means{Account: r.Account, Mode: Prepaid, Currency: m.Currency, From: s.now(), At: s.now(), By: r.By})
-	return err
-}
-
-// payOut sends money of a wallet to a token.
-func (s *Service) payOut(ctx context.Context, tx Tx, r CloseRequest, cents int64) (Attempt, error) {
-	to, err := s.chargeOf(ctx, tx, r.Account, r.Currency, r.Provider, r.Token)
-	if err != nil {
-		return to, err
-	}
-	to.Kind, to.Purpose, to.AmountCents = Payout, ForClosing, cents
-	a := s.newAttempt("", to)
-	return a, s.sendOut(ctx, tx, &a)
 }
 
 // List returns attempts for operators, newest first.

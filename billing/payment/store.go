@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"freeflow/billing"
+	"freeflow/billing/account"
 	"freeflow/billing/notice"
 )
 
@@ -27,6 +28,7 @@ type Record struct {
 type Tx interface {
 	billing.Money
 	notice.Tx
+	account.Tx
 
 	// PutPaymentAttempt keeps an attempt: with Version 0 a new one with its
 	// items, else the state of one whose Version is still that. It sets Version.
@@ -122,6 +124,22 @@ type Tx interface {
 	IdleMoney(ctx context.Context, limit int) ([]string, error)
 	// LivePayments counts an account's attempts under way or unknown.
 	LivePayments(ctx context.Context, account string) (int64, error)
+	// LeftOf says what keeps an account from being paid out.
+	LeftOf(ctx context.Context, account string) (Left, error)
+
+	// PutPaymentDeed keeps a deed: with Version 0 a new one, else the decision on
+	// one whose Version is still that. It sets Version. billing.ErrConflict if
+	// one about the same waits already, or if somebody decides on their own.
+	PutPaymentDeed(ctx context.Context, d *Deed) error
+	// PaymentDeed returns one, locked. billing.ErrNotFound.
+	PaymentDeed(ctx context.Context, id string) (Deed, error)
+	// PaymentDeeds returns those in a state, or all, newest first, after the place
+	// of the last one seen.
+	PaymentDeeds(ctx context.Context, state string, afterAt time.Time, afterID string, limit int) ([]Deed, error)
+	// DoneAlone adds up a person's deeds of a kind that no second person decided
+	// on, since an instant.
+	DoneAlone(ctx context.Context, by, kind, currency string, since time.Time) (int64, error)
+
 	// RecordPayment adds to the audit trail.
 	RecordPayment(ctx context.Context, r Record) error
 }

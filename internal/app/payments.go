@@ -34,6 +34,9 @@ import (
 type paymentFlags struct {
 	provider, keys, bankAddr string
 	fpsID, merchant          string
+	approveAbove             string
+	// approveAboveCents is what approveAbove says; check sets it.
+	approveAboveCents int64
 }
 
 func (f *paymentFlags) add(flags *pflag.FlagSet) {
@@ -41,6 +44,7 @@ func (f *paymentFlags) add(flags *pflag.FlagSet) {
 	flags.StringVar(&f.keys, "payment-keys", "", "file with the provider's keys (see docs/payments.md); empty is payment-keys.json in the data folder, made for the local one")
 	flags.StringVar(&f.bankAddr, "bank-addr", "127.0.0.1:0", "address of the local payment provider")
 	flags.StringVar(&f.fpsID, "fps-id", "0000000", "FPS identifier that QR codes ask to be paid to, 7 to 10 digits")
+	flags.StringVar(&f.approveAbove, "payment-approve-above", "500.00", "a payment resolved by hand, a refund, a pay-out or cash of more than this, or what one person did of it alone in 24 hours, needs a second person; 0.00 for each")
 	flags.StringVar(&f.merchant, "fps-merchant", "FREEFLOW", "name on FPS QR codes, at most 25 characters")
 }
 
@@ -48,6 +52,11 @@ func (f *paymentFlags) check() error {
 	if f.provider != "" && f.keys == "" {
 		return usagef("--payment-provider needs --payment-keys")
 	}
+	cents, err := billing.ParseCents(f.approveAbove)
+	if err != nil || cents < 0 {
+		return usagef("--payment-approve-above is %q; write an amount such as 500.00", f.approveAbove)
+	}
+	f.approveAboveCents = cents
 	if _, err := (fps.Request{Payee: f.payee(), Currency: "HKD", Name: f.merchant}).Payload(); err != nil {
 		return usagef("--fps-id or --fps-merchant: %w", err)
 	}
@@ -171,6 +180,7 @@ func (s *system) startPayments(ctx context.Context) error {
 	}
 	p.service, err = payment.New(payment.Config{
 		Store: paymentStore(s.parts.books), Providers: []payment.Provider{client}, Clock: s.env.Clock, Zone: s.parts.network.Zone(), Log: s.log,
+		ApproveAboveCents: f.approveAboveCents,
 	})
 	if err != nil {
 		return err
@@ -250,5 +260,7 @@ func (s *system) demoMeans(ctx context.Context, provider string) error {
 
 // topic is what staff may do about payments.
 func (p *payments) topic(s *system) billingoperator.Topic {
-	return &billingoperator.Payments{Books: s.parts.books, Payments: p.service, Clock: s.env.Clock, Currency: s.parts.network.Currency()}
+	return &billingoperator.Payments{
+		Books: s.parts.books, Payments: p.service, Clock: s.env.Clock, Currency: s.parts.network.Currency(), Tag: rsu.NormalizeTag, Named: true,
+	}
 }
