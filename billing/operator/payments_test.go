@@ -12,8 +12,11 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"freeflow/billing"
+	"freeflow/billing/account"
 	"freeflow/billing/books"
 	"freeflow/billing/payment"
+	"freeflow/internal/database"
+	"freeflow/internal/web"
 )
 
 // provider answers what it is told to.
@@ -51,11 +54,14 @@ func newPayments(store *books.Store, clk *stopped, p *provider) *Payments {
 	s, err := payment.New(payment.Config{
 		Store:     books.Keep[payment.Tx]{Store: store, As: func(tx *books.Tx) payment.Tx { return tx }},
 		Providers: []payment.Provider{p}, Clock: clk, Zone: time.UTC, Log: slog.New(slog.DiscardHandler),
+		ApproveAboveCents: 200_00,
 	})
 	if err != nil {
 		return nil // a test that uses it fails there
 	}
-	return &Payments{Books: store, Payments: s, Clock: clk, Currency: "HKD"}
+	return &Payments{
+		Books: store, Payments: s, Clock: clk, Currency: "HKD", Tag: func(s string) (string, error) { return strings.ToUpper(s), nil },
+	}
 }
 
 func paymentsTopic(store *books.Store, clk *stopped) Topic {
@@ -112,6 +118,12 @@ func TestPaymentsJourney(t *testing.T) {
 	if code, _ := s.ask(t, "POST", "/v1/payments/"+payID+"/resolution", "r1", `{"reason":"seen","evidence":"line 3"}`); code != 422 {
 		t.Errorf("resolved without saying how: %d", code)
 	}
+	for _, amount := range []string{"800.00", "8.00", "0.00"} {
+		body := `{"succeeded":true,"amount":"` + amount + `","reason":"it is in the statement","evidence":"statement 7, line 3"}`
+		if code, _ := s.ask(t, "POST", "/v1/payments/"+payID+"/resolution", "r"+amount, body); code != 422 {
+			t.Errorf("resolved with %s of 80.00: %d", amount, code)
+		}
+	}
 	resolved := s.must(t, 200, "POST", "/v1/payments/"+payID+"/resolution", "r2", `{"succeeded":true,"reason":"it is in the statement","evidence":"statement 7, line 3"}`)
 	if resolved["state"] != "succeeded" || resolved["moved"] != "80.00" || resolved["how"] != "hand" {
 		t.Errorf("%v", resolved)
@@ -129,6 +141,10 @@ func TestPaymentsJourney(t *testing.T) {
 	if shown := s.must(t, 200, "GET", "/v1/payments/"+payID+"?reason=check", "", ""); shown["refunded"] != "30.00" {
 		t.Errorf("%v", shown)
 	}
+	if code, _ := s.ask(t, "POST", "/v1/accounts/"+id+"/pay-out", "o0", `{"reason":"the account is closed"}`); code != 409 {
+		t.Errorf("an open account was paid out: %d", code)
+	}
+	s.closeAccount(t, id)
 	out := s.must(t, 200, "POST", "/v1/accounts/"+id+"/pay-out", "o", `{"reason":"the account is closed"}`)
 	if items := out["items"].([]any); len(items) != 1 || items[0].(map[string]any)["amount"] != "50.00" {
 		t.Errorf("%v", out)
@@ -181,6 +197,114 @@ func TestPayReceivablesByStaff(t *testing.T) {
 	}
 	if shown := s.must(t, 200, "GET", "/v1/payments/"+made["id"].(string), "", ""); shown["state"] != "succeeded" || len(shown["items"].([]any)) != 1 {
 		t.Errorf("%v", shown)
+	}
+}
+
+// closeAccount closes an account as of now.
+func (s *server) closeAccount(t *testing.T, id string) {
+	t.Helper()
+	ctx := context.Background()
+	err := s.books.Do(ctx, func(tx *books.Tx) error {
+		_, err := account.Close(ctx, tx, id, s.clock.at, account.Deed{By: "amy", Role: "operator", Now: s.clock.at})
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// twoPeople are routes for amy and ben under keys of their own, and for a key
+// that is nobody's.
+func twoPeople(t *testing.T, s *server, topic Topic) (amy, ben, shared *server) {
+	t.Helper()
+	list := make([]*server, 0, 3)
+	for _, name := range []string{"amy", "ben", "operator"} {
+		h := web.HolderOf(web.Key{Name: name, Secret: testKey})
+		h.Person = name != "operator"
+		e := web.NewEcho(slog.New(slog.DiscardHandler), s.clock)
+		Mount(e, web.BearerOf(func() []web.Holder { return []web.Holder{h} }), topic)
+		list = append(list, &server{e, s.books, s.clock})
+	}
+	return list[0], list[1], list[2]
+}
+
+// TestMoneyByHandNeedsPeople: a key that is nobody's own does none of it, and
+// above the limit a second person has to say so.
+func TestMoneyByHandNeedsPeople(t *testing.T) {
+	p := &provider{
+		answer: func(payment.Order) (payment.Outcome, error) { return payment.Outcome{}, errSilent },
+		query:  func(string) (payment.Outcome, error) { return payment.Outcome{}, errSilent },
+	}
+	var topic *Payments
+	s := newServer(t, func(store *books.Store, clk *stopped) Topic {
+		topic = newPayments(store, clk, p)
+		topic.Named = true
+		return both{topic, accountsTopic(store, clk)}
+	})
+	amy, ben, shared := twoPeople(t, s, topic)
+	ctx := context.Background()
+	id := s.must(t, 201, "POST", "/v1/accounts", "a", `{"kind":"individual","name":"Chan","email":"chan@example.hk","language":"en"}`)["id"].(string)
+	made := amy.must(t, 201, "POST", "/v1/accounts/"+id+"/top-ups", "t", `{"amount":"9000.00","token":"tok_abcd","reason":"asked at the counter"}`)["id"].(string)
+	if err := topic.Payments.Step(ctx, made); err != nil {
+		t.Fatal(err)
+	}
+	word := `{"succeeded":true,"reason":"seen","evidence":"statement 7, line 3"}`
+	cash := `{"amount":"300.00","by":"cash","place":"7-eleven","receipt":"R-0001","reason":"paid at the shop"}`
+	for path, body := range map[string]string{
+		"/v1/payments/" + made + "/resolution": word, "/v1/payments/" + made + "/refunds": `{"amount":"1.00","reason":"x"}`,
+		"/v1/accounts/" + id + "/pay-out": `{"reason":"x"}`, "/v1/accounts/" + id + "/top-ups": cash,
+		"/v1/payment-approvals/none/decision": `{"approve":true,"reason":"x"}`,
+	} {
+		if code, answer := shared.ask(t, "POST", path, "s"+path[len(path)-7:], body); code != 403 {
+			t.Errorf("%s by nobody: %d %v", path, code, answer)
+		}
+	}
+	// The provider declines: no person says otherwise.
+	p.query = func(string) (payment.Outcome, error) {
+		return payment.Outcome{Result: payment.ResultDeclined, Reason: "insufficient-funds"}, nil
+	}
+	if code, _ := amy.ask(t, "POST", "/v1/payments/"+made+"/resolution", "w0", word); code != 409 {
+		t.Errorf("a decline was made good: %d", code)
+	}
+	p.query = func(string) (payment.Outcome, error) { return payment.Outcome{}, errSilent }
+	waits := amy.must(t, 202, "POST", "/v1/payments/"+made+"/resolution", "w1", word)
+	taken := amy.must(t, 202, "POST", "/v1/accounts/"+id+"/top-ups", "c1", cash)
+	page := ben.must(t, 200, "GET", "/v1/payment-approvals?state=waiting&limit=1", "", "")
+	rest := ben.must(t, 200, "GET", "/v1/payment-approvals?state=waiting&limit=1&after="+page["next"].(string), "", "")
+	if len(page["items"].([]any)) != 1 || len(rest["items"].([]any)) != 1 || rest["next"] != nil {
+		t.Errorf("%v, %v", page, rest)
+	}
+	for n, one := range []map[string]any{waits, taken} {
+		path := "/v1/payment-approvals/" + one["id"].(string) + "/decision"
+		if code, _ := amy.ask(t, "POST", path, fmt.Sprint("own", n), `{"approve":true,"reason":"mine"}`); code != 409 {
+			t.Errorf("approved by oneself: %d", code)
+		}
+		if code, _ := ben.ask(t, "POST", path, fmt.Sprint("no", n), `{"reason":"looked"}`); code != 422 {
+			t.Errorf("approved without saying so: %d", code)
+		}
+		done := ben.must(t, 200, "POST", path, fmt.Sprint("yes", n), `{"approve":true,"reason":"looked at the statement"}`)
+		if done["state"] != "approved" || done["by"] != "amy" || done["decided_by"] != "ben" || len(done["payments"].([]any)) != 1 {
+			t.Errorf("%v", done)
+		}
+	}
+	if code, _ := amy.ask(t, "GET", "/v1/payment-approvals?state=maybe", "", ""); code != 400 {
+		t.Errorf("an unknown state: %d", code)
+	}
+	var holds int64
+	if err := s.books.View(ctx, func(tx *books.Tx) error {
+		w, err := tx.Wallet(ctx, id, "HKD")
+		holds = w.BalanceCents
+		return err
+	}); err != nil || holds != 9300_00 {
+		t.Errorf("the wallet holds %d, %v", holds, err)
+	}
+	// Each has its rows in the audit trail.
+	var rows int64
+	if err := s.books.Do(ctx, func(tx *books.Tx) error {
+		_, err := database.One(ctx, tx.Session(), `SELECT count(*) FROM audit_event WHERE action IN ('payment.deed.proposed', 'payment.deed.approved', 'payment.resolved', 'payment.cash.taken')`, nil, &rows)
+		return err
+	}); err != nil || rows != 6 {
+		t.Errorf("%d rows in the audit trail, %v", rows, err)
 	}
 }
 

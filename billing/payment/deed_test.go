@@ -258,12 +258,12 @@ func TestPayOutOnlyOfWhatIsNotOwed(t *testing.T) {
 	// The toll of the ended tag is paid by its heir, the account.
 	out, err := payOut()
 	w.must(err)
-	if w.rest(toll) != 0 || w.rest(held) != 0 || len(out) != 1 || out[0].AmountCents != 80_00 || w.state("A1") != account.Closing {
-		t.Errorf("%+v, %s, rests %d and %d", out, w.state("A1"), w.rest(toll), w.rest(held))
+	if w.rest(toll) != 0 || w.rest(held) != 0 || len(out) != 1 || out[0].AmountCents != 80_00 || w.state() != account.Closing {
+		t.Errorf("%+v, %s, rests %d and %d", out, w.state(), w.rest(toll), w.rest(held))
 	}
 	w.later(time.Hour, 10*time.Minute)
-	if w.state("A1") != account.Closed || w.bank.Balance(card) != 460_00 {
-		t.Errorf("the account is %s, the card has %d", w.state("A1"), w.bank.Balance(card))
+	if w.state() != account.Closed || w.bank.Balance(card) != 460_00 {
+		t.Errorf("the account is %s, the card has %d", w.state(), w.bank.Balance(card))
 	}
 	w.audit()
 }
