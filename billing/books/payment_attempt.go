@@ -97,6 +97,21 @@ func (t *Tx) PaymentAttemptOfBill(ctx context.Context, bill string) (payment.Att
 	return t.attemptBy(ctx, `a.bill <> '' AND a.bill = $1`, bill, true)
 }
 
+// PaymentAttemptDone returns the attempt that stands for what a provider did. See
+// payment.Tx.
+func (t *Tx) PaymentAttemptDone(ctx context.Context, provider, ref string) (payment.Attempt, error) {
+	var id string
+	found, err := database.One(ctx, t.db, `SELECT id FROM payment_attempt WHERE provider = $1 AND provider_ref <> '' AND provider_ref = $2
+		AND state IN ('succeeded', 'reversed')`, []any{provider, ref}, &id)
+	if err == nil && !found {
+		err = billing.ErrNotFound
+	}
+	if err != nil {
+		return payment.Attempt{}, fmt.Errorf("reading the payment attempt for %s of %s: %w", ref, provider, err)
+	}
+	return t.PaymentAttempt(ctx, id, true)
+}
+
 func (t *Tx) attemptBy(ctx context.Context, where, key string, lock bool) (a payment.Attempt, err error) {
 	query := `SELECT ` + attemptColumns + ` FROM payment_attempt a WHERE ` + where
 	if lock {

@@ -179,6 +179,11 @@ func CheckMeans(m *Means) error {
 	if m.TopUpCents > 0 && m.ThresholdCents == 0 {
 		return invalid("an automatic top-up needs a threshold")
 	}
+	// Else a wallet below its threshold would be topped up again at once, once a
+	// second.
+	if m.TopUpCents > 0 && m.TopUpCents < m.ThresholdCents {
+		return invalid("an automatic top-up of %s does not bring the wallet to its threshold of %s", billing.FormatCents(m.TopUpCents), billing.FormatCents(m.ThresholdCents))
+	}
 	if m.From.IsZero() {
 		return invalid("the instant from which it counts is missing")
 	}

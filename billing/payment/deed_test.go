@@ -82,8 +82,11 @@ func (w *world) tagToll(account, tag, id string, cents int64) string {
 
 // TestClassTagIsToppedUp: its stored value is filled by card, by FPS and by
 // cash, and pays what was open.
-func TestClassTagIsToppedUp(t *testing.T) {
-	w := newWorld(t, "")
+func TestClassTagIsToppedUp(t *testing.T) { testClassTagIsToppedUp(t, "") }
+
+func testClassTagIsToppedUp(t *testing.T, url string) {
+	t.Helper()
+	w := newWorld(t, url)
 	w.classTag("A1", "C1")
 	toll := w.tagToll("A1", "C1", "k1", 25_00)
 	if w.rest(toll) != 25_00 {
@@ -153,8 +156,11 @@ func TestClassTagIsToppedUp(t *testing.T) {
 // TestNobodyMakesMoneyAlone: what the provider declined, or does not know, is
 // not made good by a person; another amount cannot be said; above the limit
 // somebody else has to approve.
-func TestNobodyMakesMoneyAlone(t *testing.T) {
-	w := newWorld(t, "")
+func TestNobodyMakesMoneyAlone(t *testing.T) { testNobodyMakesMoneyAlone(t, "") }
+
+func testNobodyMakesMoneyAlone(t *testing.T, url string) {
+	t.Helper()
+	w := newWorld(t, url)
 	w.service.ApproveAboveCents = 100_00
 	card := w.bank.AddToken("", "card", 500_000_00, "HKD")
 	w.bank.Tell(bankemu.Rule{On: "charge", Do: bankemu.Decline, Reason: "insufficient-funds", Final: true, Times: 1})
@@ -218,8 +224,11 @@ func TestNobodyMakesMoneyAlone(t *testing.T) {
 // TestPayOutOnlyOfWhatIsNotOwed: an open account, an unpaid toll of a class tag
 // that has ended, one that is held and one that was not followed keep the money
 // here; afterwards the account is closed for good.
-func TestPayOutOnlyOfWhatIsNotOwed(t *testing.T) {
-	w := newWorld(t, "")
+func TestPayOutOnlyOfWhatIsNotOwed(t *testing.T) { testPayOutOnlyOfWhatIsNotOwed(t, "") }
+
+func testPayOutOnlyOfWhatIsNotOwed(t *testing.T, url string) {
+	t.Helper()
+	w := newWorld(t, url)
 	card := w.bank.AddToken("", "card", 500_00, "HKD")
 	w.classTag("A1", "C1")
 	w.topUp(card, 120_00)

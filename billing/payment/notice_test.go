@@ -228,6 +228,37 @@ func TestTakenTwice(t *testing.T) {
 	w.audit()
 }
 
+// TestBothTakenBack: what was taken twice under one reference is taken back
+// twice, each by the provider's own name for it, and nothing is left that the
+// bank has.
+func TestBothTakenBack(t *testing.T) {
+	w := newWorld(t, "")
+	w.pays("A1", payment.PerTrip, payment.Card, 100_00)
+	w.bank.Tell(bankemu.Rule{On: "charge", Do: bankemu.Twice, Times: 1})
+	w.toll("A1", 20_00)
+	w.later(time.Hour, 10*time.Minute)
+	list := w.attempts()
+	if len(list) != 2 || w.wallet("A1") != 20_00 {
+		t.Fatalf("%+v, wallet %d", list, w.wallet("A1"))
+	}
+	// The second one first; each notice comes again under another id.
+	for n, a := range []payment.Attempt{list[1], list[0], list[1], list[0]} {
+		body := fmt.Sprintf(`{"id":"back-%d","transfer":{"id":%q,"reference":%q,"status":"reversed","amount":"20.00","currency":"HKD","at":"2026-11-24T06:00:00Z"}}`,
+			n, a.ProviderRef, list[0].ID)
+		if err := w.service.Receive(w.ctx, "bank", w.signed(body, w.clock.Now()), []byte(body)); err != nil {
+			t.Errorf("notice %d: %v", n, err)
+		}
+	}
+	for _, a := range w.attempts() {
+		if a.State != payment.Reversed {
+			t.Errorf("%+v", a)
+		}
+	}
+	if w.wallet("A1") != 0 {
+		t.Errorf("wallet %d", w.wallet("A1"))
+	}
+}
+
 // signed is the header of a body as the provider signs it.
 func (w *world) signed(body string, at time.Time) string {
 	return payment.Sign("e1", noticeSecret, at, []byte(body))

@@ -254,6 +254,8 @@ func (s *Service) takeBack(ctx context.Context, tx Tx, a *Attempt, o Outcome, ho
 	switch {
 	case a.State == Reversed:
 		return nil
+	case a.State == Succeeded && o.ProviderRef != "" && a.ProviderRef != "" && o.ProviderRef != a.ProviderRef:
+		return s.contradiction(ctx, tx, a, "it takes back something else than what it had done")
 	case a.Kind == Refund || a.Kind == Payout || a.RefundedCents > 0:
 		// Money would leave twice: a person sees to it.
 		return s.contradiction(ctx, tx, a, "it takes back what was given back, or went out")

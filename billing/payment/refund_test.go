@@ -260,7 +260,8 @@ func TestBadMeansAreRefused(t *testing.T) {
 		"kind": func(m *payment.Means) { m.Kind = "cheque" }, "daily by bank": func(m *payment.Means) { m.Kind = payment.Bank },
 		"threshold": func(m *payment.Means) { m.ThresholdCents = 1 }, "provider": func(m *payment.Means) { m.Provider = "elsewhere" },
 		"nobody": func(m *payment.Means) { m.By = "" }, "currency": func(m *payment.Means) { m.Currency = "" },
-		"top-up without threshold": func(m *payment.Means) { m.Mode, m.TopUpCents = payment.Prepaid, 1_00 },
+		"top-up without threshold":   func(m *payment.Means) { m.Mode, m.TopUpCents = payment.Prepaid, 1_00 },
+		"top-up below the threshold": func(m *payment.Means) { m.Mode, m.ThresholdCents, m.TopUpCents = payment.Prepaid, 20_00, 1 },
 		"top-up without token": func(m *payment.Means) {
 			m.Mode, m.TopUpCents, m.ThresholdCents = payment.Prepaid, 1_00, 1_00
 			m.Token, m.Kind, m.Provider = "", "", ""

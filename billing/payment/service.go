@@ -359,7 +359,13 @@ func checkNotice(n *Notice) error {
 func (s *Service) notice(ctx context.Context, tx Tx, provider string, n *Notice) error {
 	var a Attempt
 	err := billing.ErrNotFound
+	if n.Outcome.ProviderRef != "" {
+		// Under one reference money may have been taken twice: each is what the
+		// provider calls it.
+		a, err = tx.PaymentAttemptDone(ctx, provider, n.Outcome.ProviderRef)
+	}
 	switch {
+	case !errors.Is(err, billing.ErrNotFound):
 	case n.Reference != "":
 		a, err = tx.PaymentAttempt(ctx, n.Reference, true)
 	case n.Bill != "":

@@ -16,6 +16,9 @@ import (
 // on PostgreSQL.
 func TestPostgres(t *testing.T) {
 	t.Run("two processes", func(t *testing.T) { testTwoProcesses(t, databasetest.URL(t)) })
+	t.Run("class tags", func(t *testing.T) { testClassTagIsToppedUp(t, databasetest.URL(t)) })
+	t.Run("four eyes", func(t *testing.T) { testNobodyMakesMoneyAlone(t, databasetest.URL(t)) })
+	t.Run("closing", func(t *testing.T) { testPayOutOnlyOfWhatIsNotOwed(t, databasetest.URL(t)) })
 	t.Run("a life", func(t *testing.T) {
 		w := newWorld(t, databasetest.URL(t))
 		w.pays("A1", payment.Daily, payment.Card, 1000_00)

@@ -39,6 +39,9 @@ type Tx interface {
 	// PaymentAttemptOfBill returns the Await of a bill number.
 	// billing.ErrNotFound.
 	PaymentAttemptOfBill(ctx context.Context, bill string) (Attempt, error)
+	// PaymentAttemptDone returns, locked, the attempt that stands for what the
+	// provider did under its own name. billing.ErrNotFound.
+	PaymentAttemptDone(ctx context.Context, provider, ref string) (Attempt, error)
 	// PaymentAttempts returns those selected, without items: with Due in the
 	// order of NextAt, else newest first.
 	PaymentAttempts(ctx context.Context, f Filter) ([]Attempt, error)
