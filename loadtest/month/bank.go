@@ -113,8 +113,8 @@ func (b *theBank) close() error {
 }
 
 // What the bank does wrong every day; on some it declines, takes money twice and
-// forgets for a while what it was asked, on the others it loses notices. Both at
-// once would be money that nobody could know of but by the bank's own account of
+// forgets for a while what it was asked, on others it loses notices. What is lost
+// is asked for a day later; both together would be money that nobody could know of but by the bank's own account of
 // it (settlement.TakeReport), which is not in this script.
 var (
 	badCalls   = []string{bankemu.ErrorBefore, bankemu.ErrorAfter, bankemu.CutBefore, bankemu.CutAfter, bankemu.Pending, bankemu.Outage}
@@ -122,12 +122,13 @@ var (
 )
 
 // tell tells the bank how to misbehave until it is told again.
-func (b *theBank) tell(rng *rand.Rand, declines bool, hangs int) {
+func (b *theBank) tell(rng *rand.Rand, declines, loses bool, hangs int) {
 	b.emulator.Behave()
 	badCalls, badNotices := slices.Clone(badCalls), slices.Clone(badNotices)
 	if declines {
 		badCalls = append(badCalls, bankemu.Decline, bankemu.Twice)
-	} else {
+	}
+	if loses {
 		badNotices = append(badNotices, bankemu.Lost)
 	}
 	for _, what := range badCalls {

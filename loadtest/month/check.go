@@ -1,6 +1,7 @@
 package month
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -344,6 +345,8 @@ func (w *world) compareBank(ctx context.Context) error {
 func (w *world) settled(ctx context.Context) error {
 	f := payment.Filter{Limit: 1000}
 	known := map[string]bool{}
+	// moved is what came under each reference of the bank, a second time too.
+	moved, told := map[string]int64{}, map[string]string{}
 	for {
 		list, err := w.sets[0].pay.List(ctx, f)
 		if err != nil {
@@ -352,6 +355,10 @@ func (w *world) settled(ctx context.Context) error {
 		for _, a := range list {
 			f.AfterAt, f.AfterID = a.CreatedAt, a.ID
 			known[a.ID] = true
+			if a.Kind == payment.Charge && a.State == payment.Succeeded {
+				moved[cmp.Or(a.Source, a.ID)] += a.MovedCents
+				told[a.ID] = fmt.Sprintf("for %s of %s, account %q, settled %s by %s", a.Purpose, w.local(a.CreatedAt), a.Account, w.local(a.SettledAt), a.How)
+			}
 			taken := w.bank.emulator.Taken(a.ID)
 			switch {
 			case a.Live():
@@ -359,6 +366,10 @@ func (w *world) settled(ctx context.Context) error {
 			case a.Kind == payment.Charge && a.Source == "" && a.State == payment.Failed && taken != 0,
 				a.Kind == payment.Charge && a.Source == "" && a.State == payment.Succeeded && taken == 0:
 				w.report.wrong("payment %s for %s of %s is %s by %s (%s), and the bank took %d", a.ID, a.Purpose, w.local(a.CreatedAt), a.State, a.How, a.Reason, taken)
+			case a.Kind == payment.Await && a.State == payment.Failed:
+				if o, err := w.bank.client.Query(ctx, a.Bill); err == nil && o.Result == payment.ResultSucceeded {
+					w.report.wrong("payment %s for %s of %s is failed by %s (%s), and its payer sent %d", a.ID, a.Purpose, w.local(a.CreatedAt), a.How, a.Reason, o.AmountCents)
+				}
 			case (a.Kind == payment.Refund || a.Kind == payment.Payout) && a.State == payment.Succeeded != (taken != 0):
 				w.report.wrong("%s %s for %s of %s is %s by %s (%s), and the bank gave %d", a.Kind, a.ID, a.Purpose, w.local(a.CreatedAt), a.State, a.How, a.Reason, taken)
 			case a.Source != "" && a.Kind == payment.Charge:
@@ -372,6 +383,11 @@ func (w *world) settled(ctx context.Context) error {
 	for _, reference := range w.bank.emulator.References() {
 		if !known[reference] {
 			w.report.wrong("the bank was asked for %s, which nobody here knows", reference)
+		}
+	}
+	for reference, cents := range moved {
+		if taken := w.bank.emulator.Taken(reference); taken != cents {
+			w.report.wrong("payment %s (%s) brought %d, and the bank took %d", reference, told[reference], cents, taken)
 		}
 	}
 	w.report.checked("payments, with the bank", int64(len(known)))

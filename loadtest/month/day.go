@@ -141,9 +141,9 @@ func (w *world) misbehave(d int) {
 		w.bank.emulator.Behave()
 		return
 	}
-	hangs := 0
+	phase, hangs := (d+weeksBefore)%3, 0
 	if d >= 0 && d%9 == 4 {
 		hangs = 1
 	}
-	w.bank.tell(rand.New(rand.NewPCG(w.Seed, uint64(1000+d))), d%3 == 0, hangs)
+	w.bank.tell(rand.New(rand.NewPCG(w.Seed, uint64(1000+d))), phase == 0, phase == 1, hangs)
 }
