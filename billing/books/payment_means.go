@@ -88,6 +88,7 @@ func (t *Tx) LowWallets(ctx context.Context, at time.Time, limit int) (list []pa
 	err = database.Each(ctx, t.db, `SELECT `+meansColumns+`, coalesce(w.balance_cents, 0) FROM payment_means m
 		LEFT JOIN wallet w ON w.holder = m.account AND w.currency = m.currency
 		WHERE m.mode = 'prepaid' AND m.threshold_cents > 0 AND`+inForce("$1")+` AND coalesce(w.balance_cents, 0) < m.threshold_cents
+			AND coalesce((SELECT a.state FROM account a WHERE a.id = m.account ORDER BY a.revision DESC LIMIT 1), 'open') = 'open'
 			AND (m.topup_cents > 0 AND NOT EXISTS (SELECT 1 FROM payment_debit d WHERE d.account = m.account AND d.purpose = 'topup'
 					AND (d.state = 'open' OR d.state = 'failed' AND d.means_revision = m.revision))
 				OR NOT EXISTS (SELECT 1 FROM payment_low l WHERE l.account = m.account))

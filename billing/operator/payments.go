@@ -323,7 +323,7 @@ func (p *Payments) setMeans(c echo.Context) error {
 				return once.Answer{}, err
 			}
 		}
-		if err := p.known(ctx, tx, m.Account); err != nil {
+		if err := p.open(ctx, tx, m.Account, ""); err != nil {
 			return once.Answer{}, err
 		}
 		if m, err = p.Payments.SetMeans(ctx, tx, m); err != nil {
@@ -336,17 +336,12 @@ func (p *Payments) setMeans(c echo.Context) error {
 	})
 }
 
-// known refuses accounts that are not there.
-func (p *Payments) known(ctx context.Context, tx *books.Tx, id string) error {
-	_, err := tx.Account(ctx, id)
-	return err
-}
-
-// open refuses accounts that are not there, or are closed for good.
-func (p *Payments) open(ctx context.Context, tx *books.Tx, id string) error {
+// open refuses accounts that are not there, or are not open: what a closing one
+// owes is paid item by item, or in cash.
+func (p *Payments) open(ctx context.Context, tx *books.Tx, id string, by string) error {
 	a, err := tx.Account(ctx, id)
-	if err == nil && a.State == account.Closed {
-		err = fmt.Errorf("account %s is closed: %w", id, billing.ErrConflict)
+	if err == nil && a.State != account.Open && !(a.State == account.Closing && by == payment.Cash) {
+		err = fmt.Errorf("account %s is %s: %w", id, a.State, billing.ErrConflict)
 	}
 	return err
 }
@@ -374,7 +369,7 @@ func (p *Payments) topUp(c echo.Context) error {
 				return once.Answer{}, web.BadField("/tag", "is not a tag")
 			}
 		}
-		if err := p.open(ctx, tx, id); err != nil {
+		if err := p.open(ctx, tx, id, body.By); err != nil {
 			return once.Answer{}, err
 		}
 		if body.By == payment.Cash {

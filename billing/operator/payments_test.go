@@ -156,6 +156,12 @@ func TestPaymentsJourney(t *testing.T) {
 	if events := s.must(t, 200, "GET", "/v1/payment-events?account="+id, "", ""); len(events["items"].([]any)) != 2 {
 		t.Errorf("%v", events)
 	}
+	for path, body := range map[string]string{"top-ups": `{"amount":"10.00","by":"fps","reason":"by telephone"}`, "payment-means": means} {
+		if code, _ := s.ask(t, "POST", "/v1/accounts/"+id+"/"+path, "closing-"+path, body); code != 409 {
+			t.Errorf("%s of a closing account: %d", path, code)
+		}
+	}
+	id = s.must(t, 201, "POST", "/v1/accounts", "a2", `{"kind":"individual","name":"Wong","email":"wong@example.hk","language":"en"}`)["id"].(string)
 	fps := s.must(t, 201, "POST", "/v1/accounts/"+id+"/top-ups", "t2", `{"amount":"10.00","by":"fps","reason":"by telephone"}`)
 	if fps["bill"] == nil || fps["kind"] != "await" {
 		t.Errorf("%v", fps)

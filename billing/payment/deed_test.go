@@ -276,3 +276,44 @@ func testPayOutOnlyOfWhatIsNotOwed(t *testing.T, url string) {
 	}
 	w.audit()
 }
+
+// TestLateMoneyPaysNoOthersDebt: the toll became another account's while the
+// outcome was unknown; its first payer has the money in the wallet, and who paid
+// without an account gets it back.
+func TestLateMoneyPaysNoOthersDebt(t *testing.T) {
+	w := newWorld(t, "")
+	card := w.bank.AddToken("", "card", 500_00, "HKD")
+	w.bank.Tell(bankemu.Rule{On: "charge", Do: bankemu.Pending, Seconds: 600, Times: 2})
+	mine := w.toll("A1", 30_00)
+	var a payment.Attempt
+	w.must(w.do(func(tx payment.Tx) (err error) {
+		a, err = w.service.Pay(w.ctx, tx, payment.PayRequest{Account: "A1", Receivables: []string{mine}, Token: card})
+		return err
+	}))
+	w.must(w.service.Step(w.ctx, a.ID))
+	nobodys := w.unpaid("N-0000001", 20_00)[0]
+	stranger := w.bank.AddToken("", "card", 50_00, "HKD")
+	a, err := w.payNotice("N-0000001", stranger)
+	w.must(err)
+	w.must(w.service.Step(w.ctx, a.ID))
+	w.post(billing.Charge{ID: mine[len("charge:"):], Revision: 2, Account: "A2", AmountCents: 30_00})
+	w.post(billing.Charge{ID: nobodys[len("charge:"):], Revision: 2, Account: "A2", AmountCents: 20_00})
+	w.later(time.Hour, 5*time.Minute)
+	if w.rest(mine) != 30_00 || w.wallet("A1") != 30_00 || w.rest(nobodys) != 20_00 || w.bank.Balance(stranger) != 50_00 {
+		t.Errorf("rests %d and %d, wallet %d, the stranger has %d", w.rest(mine), w.rest(nobodys), w.wallet("A1"), w.bank.Balance(stranger))
+	}
+	w.audit()
+}
+
+// TestClosingAccountIsNotToppedUp by itself, however low it is.
+func TestClosingAccountIsNotToppedUp(t *testing.T) {
+	w := newWorld(t, "")
+	w.opened("A1")
+	token := w.bank.AddToken("", "card", 500_00, "HKD")
+	w.means(payment.Means{Account: "A1", Mode: payment.Prepaid, Kind: payment.Card, Provider: "bank", Token: token, ThresholdCents: 20_00, TopUpCents: 20_00})
+	w.closed("A1")
+	w.later(time.Hour, 10*time.Minute)
+	if got := w.bank.Totals("HKD").TakenCents; got != 0 {
+		t.Errorf("%d were taken for an account that closes", got)
+	}
+}

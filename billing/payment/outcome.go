@@ -145,9 +145,18 @@ func (s *Service) succeed(ctx context.Context, tx Tx, a *Attempt, o Outcome, how
 // spend pays out of the wallet what the attempt was made for, then what else
 // its account owes, and gives back what a payer without an account has over.
 func (s *Service) spend(ctx context.Context, tx Tx, a *Attempt) error {
-	ids := make([]string, len(a.Items))
-	for i, one := range a.Items {
-		ids[i] = one.Receivable
+	var ids []string
+	for _, one := range a.Items {
+		r, err := tx.Receivable(ctx, one.Receivable)
+		switch {
+		case errors.Is(err, billing.ErrNotFound):
+			continue
+		case err != nil:
+			return err
+		case r.Posting != one.Posting && r.Account != a.Account:
+			continue // another owes it meanwhile
+		}
+		ids = append(ids, one.Receivable)
 	}
 	if len(ids) > 0 {
 		if _, err := tx.Collect(ctx, a.Holder, ids, s.now()); err != nil {
