@@ -209,12 +209,12 @@ func (r *road) sound() {
 	}
 }
 
-// pay collects the whole rest of the receivables with cash.
-func (r *road) pay(id string, cents int64, receivables ...string) {
+// pay collects the whole rest of the receivables with money that comes as p1.
+func (r *road) pay(cents int64, receivables ...string) {
 	r.t.Helper()
 	r.do(func(ctx context.Context, tx *books.Tx) error {
 		now := r.clock.Now()
-		m := billing.Movement{ID: id, Kind: billing.Receipt, Holder: "once:" + id, Means: "fps", AmountCents: cents, Currency: "HKD", At: now}
+		m := billing.Movement{ID: "p1", Kind: billing.Receipt, Holder: "once:p1", Means: "fps", AmountCents: cents, Currency: "HKD", At: now}
 		if _, err := tx.Move(ctx, m, now); err != nil {
 			return err
 		}

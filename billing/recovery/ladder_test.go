@@ -115,7 +115,7 @@ func TestWholeLadder(t *testing.T) {
 	r.want(id, recovery.Second, 3000+17500+35000)
 	r.run(at(8, 23, 0))
 	r.want(id, recovery.Held, 3000+17500+35000)
-	r.pay("p1", 55500, id, first, second)
+	r.pay(55500, id, first, second)
 	r.run(at(8, 23, 2))
 	r.want(id, recovery.Ended, 0)
 	r.sound()
@@ -210,7 +210,7 @@ func surcharged(t *testing.T) (*road, string) {
 
 func TestWaiver(t *testing.T) {
 	r, id := surcharged(t)
-	r.pay("p1", 17500, "charge:"+recovery.SurchargeID(1, id))
+	r.pay(17500, "charge:"+recovery.SurchargeID(1, id))
 	for _, reason := range []string{"", "card had expired unnoticed", "card had expired unnoticed"} {
 		err := r.books.Do(t.Context(), func(tx *books.Tx) error {
 			_, err := r.ladder.Waive(t.Context(), tx, id, 1, recovery.Deed{By: "amy", Role: "operator", Reason: reason, Now: r.clock.Now()})
@@ -272,7 +272,7 @@ func TestAnotherHasPaidIt(t *testing.T) {
 		p.Revision, p.Status, p.Account, p.Vehicle, p.Registered = 2, billing.StatusCharged, "A1", "XY1", true
 	})
 	r.follow()
-	r.pay("p1", 3000, id)
+	r.pay(3000, id)
 	r.run(at(6, 12, 0))
 	r.want(id, recovery.Ended, 0)
 	r.sound()
@@ -284,7 +284,7 @@ func TestPaidBackReopens(t *testing.T) {
 	r := sqliteRoad(t)
 	id := r.pass(1, at(5, 21, 10), nil)
 	r.run(at(5, 22, 1))
-	r.pay("p1", 3000, id)
+	r.pay(3000, id)
 	r.run(at(5, 23, 1))
 	r.want(id, recovery.Ended, 0)
 	r.do(func(ctx context.Context, tx *books.Tx) error {
