@@ -2,6 +2,7 @@ package audit
 
 import (
 	"bytes"
+	"crypto/rand"
 	"os"
 	"path/filepath"
 	"strings"
@@ -104,6 +105,27 @@ func TestKeysAreMadeOnceAndKept(t *testing.T) {
 	if _, err := LoadSigner(dir); err == nil || !strings.Contains(err.Error(), "restore the file from a backup") {
 		t.Errorf("a damaged key: %v", err)
 	}
+}
+
+// TestKeysWithSlashes: base64 has slashes, and a key with one is no path.
+func TestKeysWithSlashes(t *testing.T) {
+	slashes := 0
+	for range 1000 {
+		_, public, err := note.GenerateKey(rand.Reader, "freeflow-audit")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(public, "/") {
+			continue
+		}
+		if _, err := LoadVerifier(public); err != nil {
+			t.Fatal(err)
+		}
+		if slashes++; slashes == 10 {
+			return
+		}
+	}
+	t.Fatalf("only %d keys had slashes", slashes)
 }
 
 func TestCheckpointFilesStay(t *testing.T) {

@@ -100,17 +100,17 @@ func verifierOf(signer string) (string, error) {
 	return note.NewEd25519VerifierKey(parts[2], public)
 }
 
-// LoadVerifier reads a verifying key: the key itself, or a file of it.
+// LoadVerifier reads a verifying key: the key itself, or a file of it. What can
+// be a key is one: a key may look like a path, since base64 has slashes.
 func LoadVerifier(keyOrFile string) (note.Verifier, error) {
-	text := keyOrFile
-	if !strings.Contains(keyOrFile, "+") || strings.ContainsRune(keyOrFile, filepath.Separator) {
-		read, err := os.ReadFile(keyOrFile)
-		if err != nil {
-			return nil, fmt.Errorf("reading the audit trail's verifying key: %w", err)
-		}
-		text = string(read)
+	if v, err := note.NewVerifier(strings.TrimSpace(keyOrFile)); err == nil {
+		return v, nil
 	}
-	v, err := note.NewVerifier(strings.TrimSpace(text))
+	text, err := os.ReadFile(keyOrFile)
+	if err != nil {
+		return nil, fmt.Errorf("reading the audit trail's verifying key: %w", err)
+	}
+	v, err := note.NewVerifier(strings.TrimSpace(string(text)))
 	if err != nil {
 		return nil, fmt.Errorf("reading the audit trail's verifying key: %w", err)
 	}
