@@ -71,7 +71,7 @@ func (s *Schema) migrateSQLite(ctx context.Context, path string) error {
 		}
 		db.SetMaxOpenConns(1)
 		err = sqliteError(path, s.migrate(ctx, db, goose.DialectSQLite3, ".postgres.sql"))
-		if err != nil && strings.Contains(err.Error(), "already exists") {
+		if err != nil && (strings.Contains(err.Error(), "already exists") || strings.Contains(err.Error(), "duplicate column name")) {
 			// Each step is a transaction; another process took this one
 			// between our look and our turn.
 			err = fmt.Errorf("%w: %w", ErrRetry, err)
