@@ -49,6 +49,16 @@ const maxCheckpoint = 16 << 10
 // reads the checkpoint in it. Lines that it does not know are ignored at the
 // end only.
 func ParseCheckpoint(signed []byte, v note.Verifier) (Checkpoint, error) {
+	// One checkpoint has one text: bits of the last character that say nothing
+	// must be nothing, or a changed file would pass for the one that was signed.
+	for line := range strings.Lines(string(signed)) {
+		text, ok := strings.CutPrefix(strings.TrimSuffix(line, "\n"), "\u2014 ")
+		if _, signature, found := strings.Cut(text, " "); ok && found {
+			if _, err := base64.StdEncoding.Strict().DecodeString(signature); err != nil {
+				return Checkpoint{}, fmt.Errorf("reading a checkpoint: its signature: %w", err)
+			}
+		}
+	}
 	if len(signed) > maxCheckpoint {
 		return Checkpoint{}, fmt.Errorf("reading a checkpoint: it has over %d bytes", maxCheckpoint)
 	}
