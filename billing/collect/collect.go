@@ -52,9 +52,8 @@ type Parts struct {
 
 // Collector follows postings. Make it with New; Run is to be called once.
 type Collector struct {
-	p                              Parts
-	postings, collected, givenBack prometheus.Counter
-	failures                       prometheus.Counter
+	p       Parts
+	figures *figures
 	// behind is the posting date, in microseconds, of the oldest posting that is
 	// known to wait; 0 if none is.
 	behind atomic.Int64
@@ -66,21 +65,9 @@ func New(p Parts) (*Collector, error) {
 		return nil, errors.New("making the collector: Books, Clock, Log and Metrics are needed")
 	}
 	c := &Collector{p: p}
-	counter := func(name, help string) prometheus.Counter {
-		return prometheus.NewCounter(prometheus.CounterOpts{Namespace: "freeflow", Subsystem: "collect", Name: name, Help: help})
-	}
-	c.postings = counter("postings_total", "Postings that receivables were brought in line with.")
-	c.collected = counter("collections_total", "Receivables paid out of wallets by themselves.")
-	c.givenBack = counter("given_back_total", "Collections undone since less was owed, or by another.")
-	c.failures = counter("failures_total", "Batches of postings that could not be followed and were tried again.")
-	lag := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Namespace: "freeflow", Subsystem: "collect", Name: "lag_seconds",
-		Help: "Age of the oldest posting that is known to wait for its receivables; 0 if none is.",
-	}, func() float64 { return c.Lag().Seconds() })
-	for _, m := range []prometheus.Collector{c.postings, c.collected, c.givenBack, c.failures, lag} {
-		if err := p.Metrics.Register(m); err != nil {
-			return nil, fmt.Errorf("making the collector: %w", err)
-		}
+	var err error
+	if c.figures, err = newFigures(p.Metrics, c.Lag); err != nil {
+		return nil, fmt.Errorf("making the collector: %w", err)
 	}
 	return c, nil
 }
@@ -140,21 +127,25 @@ func (c *Collector) CatchUp(ctx context.Context) error {
 func (c *Collector) Once(ctx context.Context) (billing.Followed, error) {
 	done, err := c.p.Books.FollowPostings(ctx, batch, c.p.Clock.Now())
 	if err != nil {
-		if ctx.Err() == nil {
-			c.failures.Inc()
-			c.look(ctx)
-		}
-		return billing.Followed{}, fmt.Errorf("following postings: %w", err)
+		return billing.Followed{}, c.failed(ctx, fmt.Errorf("following postings: %w", err))
 	}
-	if _, err := c.p.Books.MoveOn(ctx, batch, c.p.Clock.Now()); err != nil {
-		return billing.Followed{}, fmt.Errorf("following postings: %w", err)
-	}
-	c.postings.Add(float64(done.Postings))
-	c.collected.Add(float64(done.Collected))
-	c.givenBack.Add(float64(done.GivenBack))
+	c.figures.followed(done)
 	// Those behind the ones taken are hardly younger.
 	c.waits(done.Oldest)
+	if _, err := c.p.Books.MoveOn(ctx, batch, c.p.Clock.Now()); err != nil {
+		return done, c.failed(ctx, err)
+	}
 	return done, nil
+}
+
+// failed counts a failure, and looks at what waits; one that comes of the
+// context's end is none.
+func (c *Collector) failed(ctx context.Context, err error) error {
+	if ctx.Err() == nil {
+		c.figures.failures.Inc()
+		c.look(ctx)
+	}
+	return err
 }
 
 // look asks what waits, after a failure, so that the lag grows while nothing

@@ -243,8 +243,8 @@ func TestEveryTestRuns(t *testing.T) {
 // but in files that have it for something else.
 func TestMoneyIsNoFloat(t *testing.T) {
 	other := map[string]string{
-		"billing/collect/collect.go":   "gauges and counters",
-		"billing/dispute/evidence.go":  "how sure a plate is, and how loud a tag",
+		"billing/collect/figures.go":   "Prometheus takes counts and seconds as floats",
+		"billing/dispute/reads.go":     "how sure a plate is, and how loud a tag: measured, as the read has it",
 		"billing/statement/pdf/pdf.go": "millimetres of a page",
 		"tolling/tariff/load.go":       "degrees of latitude",
 		"tolling/tariff/network.go":    "degrees of latitude",

@@ -163,7 +163,7 @@ func (c *scene) spoil(r Read) string {
 		func() string { return without("time") },
 		func() string { return without("tag", "plate") },
 		func() string { return strings.Replace(whole, `"unit"`, `"Unit"`, 1) },
-		func() string { return set("unit", "XXX-N-1") },
+		func() string { return set("unit", "NONE-N-1") },
 		func() string { return set("unit", 7) },
 		func() string { return set("class", "spaceship") },
 		func() string { return set("tag", "E2F") },
