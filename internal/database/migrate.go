@@ -70,14 +70,23 @@ func (s *Schema) migrateSQLite(ctx context.Context, path string) error {
 			return err
 		}
 		db.SetMaxOpenConns(1)
-		err = sqliteError(path, s.migrate(ctx, db, goose.DialectSQLite3, ".postgres.sql"))
-		if err != nil && (strings.Contains(err.Error(), "already exists") || strings.Contains(err.Error(), "duplicate column name")) {
-			// Each step is a transaction; another process took this one
-			// between our look and our turn.
-			err = fmt.Errorf("%w: %w", ErrRetry, err)
+		from, err := s.migrate(ctx, db, goose.DialectSQLite3, ".postgres.sql")
+		if err = sqliteError(path, err); err != nil && !errors.Is(err, ErrRetry) {
+			// Each step is a transaction with its version. Where the version has
+			// moved on, another process took a step between our look and our
+			// turn, or we took some ourselves: what is left is tried again.
+			if now, asking := s.versionOf(ctx, db); asking == nil && now > from {
+				err = fmt.Errorf("%w: %w", ErrRetry, err)
+			}
 		}
 		return errors.Join(err, db.Close())
 	})
+}
+
+// versionOf reads the version that stands on a SQLite file.
+func (s *Schema) versionOf(ctx context.Context, db *sql.DB) (version int64, err error) {
+	err = db.QueryRowContext(ctx, `SELECT coalesce(max(version_id), 0) FROM `+s.Table).Scan(&version)
+	return version, err
 }
 
 func (s *Schema) migratePostgres(ctx context.Context, url string) error {
@@ -91,28 +100,32 @@ func (s *Schema) migratePostgres(ctx context.Context, url string) error {
 		return err
 	}
 	db := stdlib.OpenDB(*config)
-	return errors.Join(s.migrate(ctx, db, goose.DialectPostgres, ".sqlite.sql", goose.WithSessionLocker(locker)), db.Close())
+	_, err = s.migrate(ctx, db, goose.DialectPostgres, ".sqlite.sql", goose.WithSessionLocker(locker))
+	return errors.Join(err, db.Close())
 }
 
-// migrate runs the steps that are not for another engine.
-func (s *Schema) migrate(ctx context.Context, db *sql.DB, dialect goose.Dialect, otherEngine string, opts ...goose.ProviderOption) error {
+// migrate runs the steps that are not for another engine, and returns the
+// version from which it began: below 0 where that could not be read, as while
+// another makes the version's table, and what is wanted where the steps
+// themselves are at fault.
+func (s *Schema) migrate(ctx context.Context, db *sql.DB, dialect goose.Dialect, otherEngine string, opts ...goose.ProviderOption) (from int64, err error) {
 	others, err := fs.Glob(s.Migrations, "*"+otherEngine)
 	if err != nil {
-		return err
+		return s.Want, err
 	}
 	opts = append(opts, goose.WithTableName(s.Table), goose.WithExcludeNames(others),
 		goose.WithDisableGlobalRegistry(true), goose.WithLogger(goose.NopLogger()))
 	provider, err := goose.NewProvider(dialect, db, s.Migrations, opts...)
 	if err != nil {
-		return err
+		return s.Want, err
 	}
-	version, err := provider.GetDBVersion(ctx)
+	from, err = provider.GetDBVersion(ctx)
 	if err != nil {
-		return err
+		return -1, err
 	}
-	if version > s.Want {
-		return s.check(version)
+	if from > s.Want {
+		return from, s.check(from)
 	}
 	_, err = provider.Up(ctx)
-	return err
+	return from, err
 }
