@@ -238,10 +238,23 @@ func TestClassTagMoney(t *testing.T) {
 	holds(t, store, map[string]int64{"tag:C2": 0, "A1": 5000})
 	tolled(t, store, "C2", 7, 1, 1000)
 	paid(t, store, 7, 1000)
+	// So is one of the tag that the closed one had replaced, also where the
+	// account has to be topped up for it first.
+	tolled(t, store, "C1", 8, 1, 9000)
+	paid(t, store, 8, 0)
+	do(t, store, func(ctx context.Context, tx *books.Tx) error {
+		_, err := tx.Move(ctx, billing.Movement{ID: "m-A1", Kind: billing.Receipt, Holder: "A1", Means: "card", AmountCents: 5000, Currency: "HKD", At: day(9)}, day(9))
+		if err == nil {
+			_, err = tx.CollectOpen(ctx, "A1", "HKD", 10, day(9))
+		}
+		return err
+	})
+	paid(t, store, 8, 9000)
+	holds(t, store, map[string]int64{"A1": 0})
 	// The first toll turns out to be exempt: its money is the account's now.
 	tolled(t, store, "C1", 1, 2, 0)
 	followTo(t, store, day(9))
-	holds(t, store, map[string]int64{"tag:C1": 0, "tag:C2": 0, "A1": 6500})
+	holds(t, store, map[string]int64{"tag:C1": 0, "tag:C2": 0, "A1": 2500})
 	checks, err := store.Verify(t.Context())
 	if err != nil {
 		t.Fatal(err)

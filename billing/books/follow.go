@@ -294,7 +294,11 @@ func holdersOf(r *billing.Receivable) []string {
 
 // index makes the receivable findable by those who could have to pay it.
 func (f *follower) index(r *receivableRow) {
-	for _, holder := range holdersOf(&r.Receivable) {
+	holders := holdersOf(&r.Receivable)
+	if w := f.payer(r); w != nil && !slices.Contains(holders, w.Holder) {
+		holders = append(holders, w.Holder) // the heir of a tag that ended
+	}
+	for _, holder := range holders {
 		if !slices.Contains(f.byHolder[holder], r) {
 			f.byHolder[holder] = append(f.byHolder[holder], r)
 		}

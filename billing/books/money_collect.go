@@ -107,15 +107,17 @@ func (t *Tx) collectOpen(ctx context.Context, holder, currency string, limit int
 // openOf returns the receivables that the holder's wallet is to pay, in the
 // order of postings: of a class tag, those of its own vehicle; of an account,
 // all but those of class tags that have wallets of their own; of an heir also
-// those of the wallets taken over.
+// those of the wallets taken over, and of those that these had taken over.
 func (t *Tx) openOf(ctx context.Context, holder, currency string, limit int, at time.Time) ([]string, error) {
-	const open = `SELECT r.id FROM receivable r WHERE r.paid_cents < r.amount_cents AND r.hold = '' AND r.currency = $2`
+	const open = `WITH RECURSIVE mine (holder) AS (
+			SELECT CAST($1 AS bytetext)
+			UNION SELECT w.holder FROM wallet w JOIN mine m ON w.heir = m.holder WHERE w.heir <> '' AND w.currency = $2 AND w.heir_from <= $4)
+		SELECT r.id FROM receivable r WHERE r.paid_cents < r.amount_cents AND r.hold = '' AND r.currency = $2`
 	query := open + ` AND r.account <> '' AND r.account = $1
-		AND NOT (substr(r.vehicle, 1, 4) = 'tag:' AND EXISTS (SELECT 1 FROM wallet w WHERE w.holder = r.vehicle AND w.currency = r.currency
-			AND NOT (w.heir = $1 AND w.heir_from <= $4)))`
+		AND NOT (substr(r.vehicle, 1, 4) = 'tag:' AND r.vehicle NOT IN (SELECT holder FROM mine)
+			AND EXISTS (SELECT 1 FROM wallet w WHERE w.holder = r.vehicle AND w.currency = r.currency))`
 	if strings.HasPrefix(holder, billing.HolderTag) {
-		query = open + ` AND substr(r.vehicle, 1, 4) = 'tag:' AND (r.vehicle = $1 OR r.vehicle IN
-			(SELECT w.holder FROM wallet w WHERE w.heir = $1 AND w.currency = $2 AND w.heir_from <= $4))`
+		query = open + ` AND r.vehicle IN (SELECT holder FROM mine)`
 	}
 	var ids []string
 	err := database.Each(ctx, t.db, query+` ORDER BY r.posting, r.id LIMIT $3`, []any{holder, currency, int64(limit), at.UnixMicro()}, func(r database.Rows) error {
