@@ -64,12 +64,18 @@ func deed(c echo.Context, clk clock.Clock, reason string) account.Deed {
 	return account.Deed{By: web.Caller(c), Role: "operator", Reason: reason, Now: clk.Now()}
 }
 
-// effect is when something takes effect: the time given, else now.
-func effect(text *string, now time.Time) (time.Time, error) {
+// effect is when something takes effect: the time given in the field, else now.
+func effect(field string, text *string, now time.Time) (time.Time, error) {
 	if text == nil {
-		return now, nil
+		return now.UTC().Truncate(time.Microsecond), nil
 	}
-	return instant("at", *text)
+	return instant(field, *text)
+}
+
+// whenAndWhy is the body of a request that only says that.
+type whenAndWhy struct {
+	At     *string `json:"at"`
+	Reason string  `json:"reason"`
 }
 
 // instant reads an RFC 3339 time between 2000 and 2200.
@@ -162,7 +168,7 @@ func (a *Accounts) open(c echo.Context) error {
 	}
 	return repeatable(c, a.Books, &body, func(ctx context.Context, tx *books.Tx, r once.Request) (once.Answer, error) {
 		d := deed(c, a.Clock, body.Reason)
-		opened, err := effect(body.OpenedAt, d.Now.UTC().Truncate(time.Microsecond))
+		opened, err := effect("opened_at", body.OpenedAt, d.Now)
 		if err != nil {
 			return once.Answer{}, err
 		}
@@ -227,7 +233,7 @@ func (a *Accounts) get(c echo.Context) error {
 			}{accountOf(r.Account), shown(r.At), r.By, r.Reason})
 		}
 		return audit.Note(ctx, tx.Session(), audit.Access{
-			At: a.Clock.Now(), By: audit.Actor{Name: web.Caller(c), Role: "operator"}, Act: audit.Viewed, Page: "GET /v1/accounts/{id}",
+			At: a.Clock.Now(), By: by(c), Act: audit.Viewed, Page: "GET /v1/accounts/{id}",
 			Subject: audit.Subject{Kind: "account", ID: id}, Accounts: []string{id}, Records: 1, Reason: reason,
 		})
 	})
@@ -257,13 +263,10 @@ func (a *Accounts) amend(c echo.Context) error {
 }
 
 func (a *Accounts) close(c echo.Context) error {
-	var body struct {
-		At     *string `json:"at"`
-		Reason string  `json:"reason"`
-	}
+	var body whenAndWhy
 	return repeatable(c, a.Books, &body, func(ctx context.Context, tx *books.Tx, _ once.Request) (once.Answer, error) {
 		d := deed(c, a.Clock, body.Reason)
-		at, err := effect(body.At, d.Now.UTC().Truncate(time.Microsecond))
+		at, err := effect("at", body.At, d.Now)
 		if err != nil {
 			return once.Answer{}, err
 		}
@@ -292,8 +295,8 @@ func (a *Accounts) register(c echo.Context) error {
 			return once.Answer{}, web.BadField("/class", "is not a class of the network; leave it out for the class as measured")
 		}
 		var err error
-		if v.From, err = effect(body.From, d.Now.UTC().Truncate(time.Microsecond)); err != nil {
-			return once.Answer{}, web.BadField("/from", "must be a time such as 2026-11-25T08:00:00+08:00")
+		if v.From, err = effect("from", body.From, d.Now); err != nil {
+			return once.Answer{}, err
 		}
 		if body.To != nil {
 			if v.To, err = instant("to", *body.To); err != nil {
@@ -313,13 +316,10 @@ func (a *Accounts) register(c echo.Context) error {
 }
 
 func (a *Accounts) end(c echo.Context) error {
-	var body struct {
-		At     *string `json:"at"`
-		Reason string  `json:"reason"`
-	}
+	var body whenAndWhy
 	return repeatable(c, a.Books, &body, func(ctx context.Context, tx *books.Tx, _ once.Request) (once.Answer, error) {
 		d := deed(c, a.Clock, body.Reason)
-		at, err := effect(body.At, d.Now.UTC().Truncate(time.Microsecond))
+		at, err := effect("at", body.At, d.Now)
 		if err != nil {
 			return once.Answer{}, err
 		}
@@ -351,7 +351,7 @@ func (a *Accounts) issue(c echo.Context) error {
 			}
 		}
 		d := deed(c, a.Clock, body.Reason)
-		at, err := effect(body.At, d.Now.UTC().Truncate(time.Microsecond))
+		at, err := effect("at", body.At, d.Now)
 		if err != nil {
 			return once.Answer{}, err
 		}
@@ -424,7 +424,7 @@ func (a *Accounts) step(c echo.Context) error {
 	}
 	return repeatable(c, a.Books, &body, func(ctx context.Context, tx *books.Tx, _ once.Request) (once.Answer, error) {
 		d := deed(c, a.Clock, body.Reason)
-		at, err := effect(body.At, d.Now.UTC().Truncate(time.Microsecond))
+		at, err := effect("at", body.At, d.Now)
 		if err != nil {
 			return once.Answer{}, err
 		}

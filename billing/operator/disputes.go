@@ -323,11 +323,7 @@ func (d *Disputes) assign(c echo.Context) error {
 // named refuses a key that is nobody's own where a person has to stand for what
 // is done.
 func (d *Disputes) named(c echo.Context) error {
-	if _, ok := web.Person(c); d.Named && !ok {
-		return web.NewProblem(http.StatusForbidden, "person-needed", "Only under a key of one's own",
-			"rulings and approvals are a person's; use a key made for one person (freeflow staff add NAME)")
-	}
-	return nil
+	return person(c, d.Named, "rulings and approvals are a person's")
 }
 
 func (d *Disputes) rule(c echo.Context) error {

@@ -23,6 +23,7 @@ import (
 
 	"freeflow/billing"
 	"freeflow/billing/books"
+	"freeflow/internal/audit"
 	"freeflow/internal/once"
 	"freeflow/internal/web"
 )
@@ -101,6 +102,19 @@ func repeatable(c echo.Context, r Repeater, body any, fn func(ctx context.Contex
 	}
 	return c.Blob(a.Status, echo.MIMEApplicationJSON, a.Body)
 }
+
+// person refuses a key that is nobody's own where a named person is needed.
+// what says what is a person's.
+func person(c echo.Context, needed bool, what string) error {
+	if _, ok := web.Person(c); needed && !ok {
+		return web.NewProblem(http.StatusForbidden, "person-needed", "Only under a key of one's own",
+			what+"; use a key made for one person (freeflow staff add NAME)")
+	}
+	return nil
+}
+
+// by is who asks, for the audit trail.
+func by(c echo.Context) audit.Actor { return audit.Actor{Name: web.Caller(c), Role: "operator"} }
 
 // problem makes an answer of the books' errors; others stay as they are, and
 // tell nobody what they are.

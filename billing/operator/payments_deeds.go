@@ -20,11 +20,7 @@ import (
 // named refuses a key that is nobody's own where money comes or goes on a
 // person's word.
 func (p *Payments) named(c echo.Context) error {
-	if _, ok := web.Person(c); p.Named && !ok {
-		return web.NewProblem(http.StatusForbidden, "person-needed", "Only under a key of one's own",
-			"resolutions, refunds, pay-outs, cash and approvals are a person's; use a key made for one person (freeflow staff add NAME)")
-	}
-	return nil
+	return person(c, p.Named, "resolutions, refunds, pay-outs, cash and approvals are a person's")
 }
 
 type deedForm struct {

@@ -216,9 +216,8 @@ func (s *Settlement) step(c echo.Context) error {
 		Reference string `json:"reference"`
 		Reason    string `json:"reason"`
 	}
-	if _, ok := web.Person(c); s.Named && !ok {
-		return web.NewProblem(http.StatusForbidden, "person-needed", "Only under a key of one's own",
-			"settlement is prepared and approved by persons; use a key made for one person (freeflow staff add NAME)")
+	if err := person(c, s.Named, "settlement is prepared and approved by persons"); err != nil {
+		return err
 	}
 	return repeatable(c, s.Books, &body, func(ctx context.Context, tx *books.Tx, _ once.Request) (once.Answer, error) {
 		want := settlement.Wanted{State: body.State, Means: body.Means, Reference: body.Reference}

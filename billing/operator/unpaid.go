@@ -48,9 +48,6 @@ func (u *Unpaid) Routes(g *echo.Group) {
 	g.POST("/v1/notices/:id/deliveries", u.delivered, timed)
 }
 
-// by is who looks.
-func by(c echo.Context) audit.Actor { return audit.Actor{Name: web.Caller(c), Role: "operator"} }
-
 type caseForm struct {
 	Receivable string      `json:"receivable"`
 	Account    string      `json:"account,omitempty"`
@@ -371,7 +368,7 @@ func (u *Unpaid) delivered(c echo.Context) error {
 		if body.Channel != notice.Email && body.Channel != notice.SMS && body.Channel != notice.Post {
 			return once.Answer{}, web.BadField("/channel", "must be email, sms or post")
 		}
-		at, err := effect(body.At, u.Clock.Now().UTC().Truncate(time.Microsecond))
+		at, err := effect("at", body.At, u.Clock.Now())
 		if err != nil {
 			return once.Answer{}, err
 		}
