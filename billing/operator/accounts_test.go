@@ -14,27 +14,23 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"freeflow/billing/books"
+	"freeflow/internal/clock"
 	"freeflow/internal/web"
 	"freeflow/internal/web/webtest"
 )
 
 const testKey = "operator-key-0123456789"
 
-// stopped is a clock that stands.
-type stopped struct{ at time.Time }
-
-func (s *stopped) Now() time.Time { return s.at }
-
 // server is a topic's routes on fresh books.
 type server struct {
 	*echo.Echo
 	books *books.Store
-	clock *stopped
+	clock *clock.Fixed
 }
 
-func newServer(t *testing.T, topic func(*books.Store, *stopped) Topic) *server {
+func newServer(t *testing.T, topic func(*books.Store, *clock.Fixed) Topic) *server {
 	t.Helper()
-	clk := &stopped{time.Date(2026, 11, 25, 4, 0, 0, 0, time.UTC)}
+	clk := clock.At(time.Date(2026, 11, 25, 4, 0, 0, 0, time.UTC))
 	store, err := books.Open(context.Background(), "sqlite:"+filepath.Join(t.TempDir(), "books.db"), books.Options{Migrate: true, Clock: clk})
 	if err != nil {
 		t.Fatal(err)
@@ -83,7 +79,7 @@ func (s *server) must(t *testing.T, status int, method, path, key, body string) 
 	return answer
 }
 
-func accountsTopic(store *books.Store, clk *stopped) Topic {
+func accountsTopic(store *books.Store, clk *clock.Fixed) Topic {
 	return &Accounts{
 		Books: store, Clock: clk, Plate: strings.ToUpper, Tag: func(s string) (string, error) { return strings.ToUpper(s), nil },
 		KnowsClass: func(c string) bool { return c == "taxi" }, Currency: "HKD",
@@ -91,7 +87,7 @@ func accountsTopic(store *books.Store, clk *stopped) Topic {
 }
 
 func TestOpenAPIDescribesTheRoutes(t *testing.T) {
-	for name, topic := range map[string]func(*books.Store, *stopped) Topic{"accounts": accountsTopic, "unpaid": unpaidTopic, "disputes": disputesTopic, "payments": paymentsTopic, "statements": statementsTopic, "settlement": settlementTopic} {
+	for name, topic := range map[string]func(*books.Store, *clock.Fixed) Topic{"accounts": accountsTopic, "unpaid": unpaidTopic, "disputes": disputesTopic, "payments": paymentsTopic, "statements": statementsTopic, "settlement": settlementTopic} {
 		s := newServer(t, topic)
 		doc, err := web.MergeOpenAPI(OpenAPI(topic(s.books, s.clock))...)
 		if err != nil {

@@ -13,6 +13,7 @@ import (
 	"freeflow/billing/books"
 	"freeflow/billing/dispute"
 	"freeflow/internal/audit"
+	"freeflow/internal/clock"
 	"freeflow/internal/web"
 )
 
@@ -31,7 +32,7 @@ func (b bookFacts) Gather(ctx context.Context, receivable string) (dispute.Bundl
 	return dispute.Bundle{Receivable: receivable, Pass: &facts}, h.Pass.Revision, err
 }
 
-func disputesTopic(store *books.Store, clk *stopped) Topic {
+func disputesTopic(store *books.Store, clk *clock.Fixed) Topic {
 	return &Disputes{Books: store, Clock: clk, Zone: time.UTC, Service: &dispute.Service{
 		Keeping: books.Keep[dispute.Tx]{Store: store, As: func(tx *books.Tx) dispute.Tx { return tx }},
 		Ladder:  ladderOf(store, clk), Gatherer: bookFacts{store}, Tolls: oneToll{}, Rules: dispute.HongKong(), Clock: clk, Log: slog.New(slog.DiscardHandler),
@@ -42,8 +43,8 @@ func disputesTopic(store *books.Store, clk *stopped) Topic {
 func (s *server) passes(t *testing.T, n int) {
 	t.Helper()
 	for i := range n {
-		at := s.clock.at.Add(time.Duration(i-n) * time.Hour).UnixMicro()
-		err := s.books.Post(t.Context(), billing.Batch{From: int64(i), To: int64(i + 1), MaxMicros: at, PostedAt: s.clock.at, Gap: 60_000_000, Passes: []billing.Pass{{
+		at := s.clock.Now().Add(time.Duration(i-n) * time.Hour).UnixMicro()
+		err := s.books.Post(t.Context(), billing.Batch{From: int64(i), To: int64(i + 1), MaxMicros: at, PostedAt: s.clock.Now(), Gap: 60_000_000, Passes: []billing.Pass{{
 			ID: fmt.Sprintf("%032x", i+1), Facility: "CHT", TollPoint: "CHT-N", Vehicle: "plate:XY1", FirstMicros: at, LastMicros: at, Revision: 1,
 			Status: billing.StatusCharged, Account: "A", Class: "taxi", AmountCents: 3000 + 40000*int64(i), Currency: "HKD", Rule: "r", TariffVersion: "1", Evidence: []byte{0},
 		}}})
@@ -51,7 +52,7 @@ func (s *server) passes(t *testing.T, n int) {
 			t.Fatal(err)
 		}
 	}
-	if _, err := s.books.FollowPostings(t.Context(), 1000, s.clock.at); err != nil {
+	if _, err := s.books.FollowPostings(t.Context(), 1000, s.clock.Now()); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -137,7 +138,7 @@ func TestDisputesJourney(t *testing.T) {
 	if all := s.must(t, 200, "GET", "/v1/disputes?show=all", "", "")["items"].([]any); len(all) != 4 {
 		t.Errorf("there are %d", len(all))
 	}
-	s.clock.at = s.clock.at.AddDate(0, 0, 10)
+	s.clock.Set(s.clock.Now().AddDate(0, 0, 10))
 	late := s.must(t, 200, "GET", "/v1/disputes?show=overdue", "", "")["items"].([]any)
 	if len(late) != 1 || late[0].(map[string]any)["overdue"] != true {
 		t.Errorf("overdue are %v", late)
@@ -149,7 +150,7 @@ func TestFlagsAreListed(t *testing.T) {
 	s := newServer(t, disputesTopic)
 	s.passes(t, 5)
 	topic := disputesTopic(s.books, s.clock).(*Disputes)
-	s.clock.at = s.clock.at.Add(time.Hour)
+	s.clock.Set(s.clock.Now().Add(time.Hour))
 	flags := dispute.Flags{Service: topic.Service, Limits: dispute.AssumedLimits(everywhere{}, nil)}
 	if _, raised, err := flags.Scan(t.Context(), 100); err != nil || raised != 2 {
 		t.Fatalf("%d were raised, %v", raised, err)

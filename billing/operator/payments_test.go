@@ -15,6 +15,7 @@ import (
 	"freeflow/billing/account"
 	"freeflow/billing/books"
 	"freeflow/billing/payment"
+	"freeflow/internal/clock"
 	"freeflow/internal/database"
 	"freeflow/internal/web"
 )
@@ -50,7 +51,7 @@ func succeeds(o payment.Order) (payment.Outcome, error) {
 // errSilent is what no answer is like.
 var errSilent = errors.New("no answer")
 
-func newPayments(store *books.Store, clk *stopped, p *provider) *Payments {
+func newPayments(store *books.Store, clk *clock.Fixed, p *provider) *Payments {
 	s, err := payment.New(payment.Config{
 		Store:     books.Keep[payment.Tx]{Store: store, As: func(tx *books.Tx) payment.Tx { return tx }},
 		Providers: []payment.Provider{p}, Clock: clk, Zone: time.UTC, Log: slog.New(slog.DiscardHandler),
@@ -64,7 +65,7 @@ func newPayments(store *books.Store, clk *stopped, p *provider) *Payments {
 	}
 }
 
-func paymentsTopic(store *books.Store, clk *stopped) Topic {
+func paymentsTopic(store *books.Store, clk *clock.Fixed) Topic {
 	return newPayments(store, clk, &provider{answer: succeeds})
 }
 
@@ -75,7 +76,7 @@ func TestPaymentsJourney(t *testing.T) {
 		query:  func(string) (payment.Outcome, error) { return payment.Outcome{}, errSilent },
 	}
 	var topic *Payments
-	s := newServer(t, func(store *books.Store, clk *stopped) Topic {
+	s := newServer(t, func(store *books.Store, clk *clock.Fixed) Topic {
 		topic = newPayments(store, clk, p)
 		return both{topic, accountsTopic(store, clk)}
 	})
@@ -177,17 +178,17 @@ func TestPaymentsJourney(t *testing.T) {
 
 func TestPayReceivablesByStaff(t *testing.T) {
 	var topic *Payments
-	s := newServer(t, func(store *books.Store, clk *stopped) Topic {
+	s := newServer(t, func(store *books.Store, clk *clock.Fixed) Topic {
 		topic = newPayments(store, clk, &provider{answer: succeeds})
 		return topic
 	})
 	ctx := context.Background()
 	if _, err := s.books.PostCharge(ctx, billing.Charge{
 		ID: "c1", Kind: "toll", Revision: 1, Account: "A1", Creditor: "CHT", AmountCents: 20_00, Currency: "HKD", OccurredMicros: 1,
-	}, s.clock.at); err != nil {
+	}, s.clock.Now()); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.books.FollowPostings(ctx, 10, s.clock.at); err != nil {
+	if _, err := s.books.FollowPostings(ctx, 10, s.clock.Now()); err != nil {
 		t.Fatal(err)
 	}
 	order := `{"receivables":["charge:c1"],"token":"tok_abcd","reason":"at the counter"}`
@@ -211,7 +212,7 @@ func (s *server) closeAccount(t *testing.T, id string) {
 	t.Helper()
 	ctx := context.Background()
 	err := s.books.Do(ctx, func(tx *books.Tx) error {
-		_, err := account.Close(ctx, tx, id, s.clock.at, account.Deed{By: "amy", Role: "operator", Now: s.clock.at})
+		_, err := account.Close(ctx, tx, id, s.clock.Now(), account.Deed{By: "amy", Role: "operator", Now: s.clock.Now()})
 		return err
 	})
 	if err != nil {
@@ -242,7 +243,7 @@ func TestMoneyByHandNeedsPeople(t *testing.T) {
 		query:  func(string) (payment.Outcome, error) { return payment.Outcome{}, errSilent },
 	}
 	var topic *Payments
-	s := newServer(t, func(store *books.Store, clk *stopped) Topic {
+	s := newServer(t, func(store *books.Store, clk *clock.Fixed) Topic {
 		topic = newPayments(store, clk, p)
 		topic.Named = true
 		return both{topic, accountsTopic(store, clk)}

@@ -11,11 +11,12 @@ import (
 	"freeflow/billing/books"
 	"freeflow/billing/settlement"
 	"freeflow/billing/statement"
+	"freeflow/internal/clock"
 )
 
 var hkt = time.FixedZone("HKT", 8*3600)
 
-func settlementTopic(store *books.Store, clk *stopped) Topic {
+func settlementTopic(store *books.Store, clk *clock.Fixed) Topic {
 	return &Settlement{Books: store, Clock: clk, Zone: hkt, Direction: func(point string) (string, bool) { return point[len(point)-1:], point != "old-X" }}
 }
 
@@ -23,26 +24,26 @@ func settlementTopic(store *books.Store, clk *stopped) Topic {
 func settledServer(t *testing.T) *server {
 	s := newServer(t, settlementTopic)
 	ctx := t.Context()
-	s.clock.at = time.Date(2026, 11, 24, 9, 0, 0, 0, hkt)
+	s.clock.Set(time.Date(2026, 11, 24, 9, 0, 0, 0, hkt))
 	for i, direction := range []string{"N", "N", "S"} {
 		p := billing.Pass{
-			ID: fmt.Sprintf("%032x", i), Facility: "CHT", TollPoint: "CHT-" + direction, Vehicle: fmt.Sprintf("plate:A%d", i), Registered: true, FirstMicros: s.clock.at.UnixMicro(),
-			LastMicros: s.clock.at.UnixMicro(), Revision: 1, Status: billing.StatusCharged, Class: "taxi", Account: "A1", AmountCents: 2500, Currency: "HKD", Rule: "r", TariffVersion: "v", Evidence: []byte{0},
+			ID: fmt.Sprintf("%032x", i), Facility: "CHT", TollPoint: "CHT-" + direction, Vehicle: fmt.Sprintf("plate:A%d", i), Registered: true, FirstMicros: s.clock.Now().UnixMicro(),
+			LastMicros: s.clock.Now().UnixMicro(), Revision: 1, Status: billing.StatusCharged, Class: "taxi", Account: "A1", AmountCents: 2500, Currency: "HKD", Rule: "r", TariffVersion: "v", Evidence: []byte{0},
 		}
-		if err := s.books.Post(ctx, billing.Batch{From: int64(i), To: int64(i) + 1, MaxMicros: 1, PostedAt: s.clock.at, Passes: []billing.Pass{p}, Gap: 1, Reads: &billing.ReadArchive{Count: 7, Blob: []byte{1}}}); err != nil {
+		if err := s.books.Post(ctx, billing.Batch{From: int64(i), To: int64(i) + 1, MaxMicros: 1, PostedAt: s.clock.Now(), Passes: []billing.Pass{p}, Gap: 1, Reads: &billing.ReadArchive{Count: 7, Blob: []byte{1}}}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if _, err := s.books.PostCharge(ctx, billing.Charge{ID: "c1", Kind: "parking", Revision: 1, Creditor: "lot", AmountCents: 5000, Currency: "HKD", OccurredMicros: 1}, s.clock.at); err != nil {
+	if _, err := s.books.PostCharge(ctx, billing.Charge{ID: "c1", Kind: "parking", Revision: 1, Creditor: "lot", AmountCents: 5000, Currency: "HKD", OccurredMicros: 1}, s.clock.Now()); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.books.PostPayment(ctx, billing.Payment{ID: "p1", ChargeID: "c1", AmountCents: 5000, Currency: "HKD", Means: "machine", PaidAt: s.clock.at}, s.clock.at); err != nil {
+	if _, err := s.books.PostPayment(ctx, billing.Payment{ID: "p1", ChargeID: "c1", AmountCents: 5000, Currency: "HKD", Means: "machine", PaidAt: s.clock.Now()}, s.clock.Now()); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.books.FollowPostings(ctx, 100, s.clock.at); err != nil {
+	if _, err := s.books.FollowPostings(ctx, 100, s.clock.Now()); err != nil {
 		t.Fatal(err)
 	}
-	s.clock.at = time.Date(2026, 11, 25, 9, 0, 0, 0, hkt)
+	s.clock.Set(time.Date(2026, 11, 25, 9, 0, 0, 0, hkt))
 	issuer := statement.Issuer{Ledger: s.books, Keeping: books.Keep[statement.Tx]{Store: s.books, As: func(tx *books.Tx) statement.Tx { return tx }}, Zone: hkt, Clock: s.clock}
 	if _, err := issuer.Run(ctx); err != nil {
 		t.Fatal(err)
@@ -101,7 +102,7 @@ func TestCashReports(t *testing.T) {
 	if m := report("k3", true, "p1,50.00"+at+"p1,49.99"+at); m["breaks"] != 2.0 {
 		t.Errorf("the same twice, and another amount: %v", m)
 	}
-	s.clock.at = s.clock.at.Add(49 * time.Hour)
+	s.clock.Set(s.clock.Now().Add(49 * time.Hour))
 	list := s.must(t, 200, "GET", "/v1/breaks", "", "")["items"].([]any)
 	kinds := map[string]map[string]any{}
 	for _, one := range list {

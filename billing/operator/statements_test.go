@@ -15,6 +15,7 @@ import (
 	"freeflow/billing/statement/pdf"
 	"freeflow/billing/statement/pdf/pdftest"
 	"freeflow/internal/audit"
+	"freeflow/internal/clock"
 )
 
 // codes are their own names.
@@ -23,7 +24,7 @@ type codes struct{}
 func (codes) Place(code, _ string) string { return code }
 func (codes) Class(code, _ string) string { return code }
 
-func statementsTopic(store *books.Store, clk *stopped) Topic {
+func statementsTopic(store *books.Store, clk *clock.Fixed) Topic {
 	return &Statements{
 		Books: store, Clock: clk, Zone: time.FixedZone("HKT", 8*3600), Currency: "HKD", PDF: pdf.New(), Words: codes{}, Issuer: "freeflow", Printers: make(chan struct{}, 1),
 	}
@@ -45,16 +46,16 @@ func TestStatementsAgree(t *testing.T) {
 	ctx := t.Context()
 	zone := time.FixedZone("HKT", 8*3600)
 	for i := range 30 {
-		s.clock.at = time.Date(2026, 10, 1+i%28, 9, i, 0, 0, zone)
+		s.clock.Set(time.Date(2026, 10, 1+i%28, 9, i, 0, 0, zone))
 		p := billing.Pass{
-			ID: fmt.Sprintf("%032x", i), Facility: "CHT", TollPoint: "CHT-N", Vehicle: "plate:AB1", Registered: true, FirstMicros: s.clock.at.UnixMicro(), LastMicros: s.clock.at.UnixMicro(),
+			ID: fmt.Sprintf("%032x", i), Facility: "CHT", TollPoint: "CHT-N", Vehicle: "plate:AB1", Registered: true, FirstMicros: s.clock.Now().UnixMicro(), LastMicros: s.clock.Now().UnixMicro(),
 			Revision: 1, Status: billing.StatusCharged, Class: "taxi", Account: "A1", AmountCents: 2501 + int64(i), Currency: "HKD", Rule: "r", TariffVersion: "v", Evidence: []byte{0},
 		}
-		if err := s.books.Post(ctx, billing.Batch{From: int64(i), To: int64(i) + 1, MaxMicros: 1, PostedAt: s.clock.at, Passes: []billing.Pass{p}, Gap: 1}); err != nil {
+		if err := s.books.Post(ctx, billing.Batch{From: int64(i), To: int64(i) + 1, MaxMicros: 1, PostedAt: s.clock.Now(), Passes: []billing.Pass{p}, Gap: 1}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	s.clock.at = time.Date(2026, 11, 1, 2, 0, 0, 0, zone)
+	s.clock.Set(time.Date(2026, 11, 1, 2, 0, 0, 0, zone))
 	issuer := statement.Issuer{
 		Ledger: s.books, Keeping: books.Keep[statement.Tx]{Store: s.books, As: func(tx *books.Tx) statement.Tx { return tx }}, Zone: zone, Clock: s.clock,
 	}

@@ -12,6 +12,7 @@ import (
 	"freeflow/billing"
 	"freeflow/billing/books"
 	"freeflow/billing/recovery"
+	"freeflow/internal/clock"
 )
 
 // noHolidays is a calendar of weekends only.
@@ -19,21 +20,21 @@ type noHolidays struct{}
 
 func (noHolidays) Holiday(time.Time) (bool, error) { return false, nil }
 
-func ladderOf(store *books.Store, clk *stopped) *recovery.Ladder {
+func ladderOf(store *books.Store, clk *clock.Fixed) *recovery.Ladder {
 	return &recovery.Ladder{
 		Keeping:  books.Keep[recovery.Tx]{Store: store, As: func(tx *books.Tx) recovery.Tx { return tx }},
 		Calendar: recovery.Calendar{Holidays: noHolidays{}}, Rules: recovery.HongKong(), Zone: time.UTC, Clock: clk, Log: slog.New(slog.DiscardHandler),
 	}
 }
 
-func unpaidTopic(store *books.Store, clk *stopped) Topic {
+func unpaidTopic(store *books.Store, clk *clock.Fixed) Topic {
 	return &Unpaid{Books: store, Ladder: ladderOf(store, clk), Clock: clk}
 }
 
 // climb runs the ladder at an instant.
 func (s *server) climb(t *testing.T, at time.Time) {
 	t.Helper()
-	s.clock.at = at
+	s.clock.Set(at)
 	if _, err := ladderOf(s.books, s.clock).Run(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -46,7 +47,7 @@ func (s *server) climb(t *testing.T, at time.Time) {
 // with the reports of the channels.
 func TestUnpaidJourney(t *testing.T) {
 	s := newServer(t, unpaidTopic)
-	now := s.clock.at
+	now := s.clock.Now()
 	for n := range 3 {
 		at := now.Add(time.Duration(n-4) * time.Hour).UnixMicro()
 		err := s.books.Post(context.Background(), billing.Batch{From: int64(n), To: int64(n + 1), MaxMicros: at, PostedAt: now, Gap: 60_000_000, Passes: []billing.Pass{{
@@ -84,7 +85,7 @@ func TestUnpaidJourney(t *testing.T) {
 	}
 	serve(2)
 	s.must(t, 201, "POST", "/v1/outages", "o1", `{"from":"2026-12-01T00:00:00Z","to":"2026-12-02T00:00:00Z","reason":"the bank was down"}`)
-	going := s.must(t, 201, "POST", "/v1/outages", "o2", `{"from":"`+s.clock.at.Format(time.RFC3339)+`","reason":"the bank is down"}`)
+	going := s.must(t, 201, "POST", "/v1/outages", "o2", `{"from":"`+s.clock.Now().Format(time.RFC3339)+`","reason":"the bank is down"}`)
 	s.must(t, 200, "POST", "/v1/outages/"+url.PathEscape(going["id"].(string))+"/end", "o3", `{"reason":"it is back"}`)
 	if code, answer := s.ask(t, "POST", "/v1/outages", "o4", `{"from":"2000-12-01T00:00:00Z","to":"2026-11-02T00:00:00Z","reason":"x"}`); code != 422 {
 		t.Errorf("an outage of 26 years: %d %v", code, answer)
