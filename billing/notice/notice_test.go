@@ -17,16 +17,12 @@ import (
 	"freeflow/billing/books"
 	"freeflow/billing/notice"
 	"freeflow/billing/notice/spool"
+	"freeflow/internal/clock"
 )
 
 var noon = time.Date(2026, 11, 25, 4, 0, 0, 0, time.UTC)
 
-// stopped is a clock that is moved by hand.
-type stopped struct{ at time.Time }
-
-func (s *stopped) Now() time.Time { return s.at }
-
-func openBooks(t *testing.T, clk *stopped) *books.Store {
+func openBooks(t *testing.T, clk *clock.Fixed) *books.Store {
 	t.Helper()
 	store, err := books.Open(context.Background(), "sqlite:"+filepath.Join(t.TempDir(), "books.db"), books.Options{Migrate: true, Clock: clk})
 	if err != nil {
@@ -96,7 +92,7 @@ func (s *sender) Send(_ context.Context, m notice.Message) error {
 	return nil
 }
 
-func courier(store *books.Store, s notice.Sender, clk *stopped) *notice.Courier {
+func courier(store *books.Store, s notice.Sender, clk *clock.Fixed) *notice.Courier {
 	return &notice.Courier{
 		Keeping: books.Keep[notice.Tx]{Store: store, As: func(tx *books.Tx) notice.Tx { return tx }},
 		Sender:  s, Clock: clk, Log: slog.New(slog.DiscardHandler),
@@ -106,7 +102,7 @@ func courier(store *books.Store, s notice.Sender, clk *stopped) *notice.Courier 
 // TestTwoChannels: an account is told by e-mail and by text message, in its
 // language; the owner of an unknown vehicle by letter, in both.
 func TestTwoChannels(t *testing.T) {
-	clk := &stopped{noon}
+	clk := clock.At(noon)
 	store, out := openBooks(t, clk), &sender{}
 	issue(t, store, toll("n1", "A1"))
 	issue(t, store, toll("n2", ""))
@@ -135,7 +131,7 @@ func TestTwoChannels(t *testing.T) {
 // TestCourierComesAgain: what a channel refuses is tried later and later, and in
 // the end goes by letter.
 func TestCourierComesAgain(t *testing.T) {
-	clk := &stopped{noon}
+	clk := clock.At(noon)
 	store, out := openBooks(t, clk), &sender{refuse: map[string]bool{notice.Email: true, notice.SMS: true}}
 	issue(t, store, toll("n1", "A1"))
 	tries := 0
@@ -145,7 +141,7 @@ func TestCourierComesAgain(t *testing.T) {
 			t.Fatal(err)
 		}
 		tries += n
-		clk.at = clk.at.Add(30 * time.Minute)
+		clk.Advance(30 * time.Minute)
 	}
 	ways := deliveries(t, store, "n1")
 	if ways[notice.Email].State != notice.Undeliverable || ways[notice.SMS].State != notice.Undeliverable || ways[notice.Post].State != notice.Sent {
@@ -159,7 +155,7 @@ func TestCourierComesAgain(t *testing.T) {
 // TestCourierThatDied: a delivery that was taken and not ended is taken again,
 // but not at once, by another.
 func TestCourierThatDied(t *testing.T) {
-	clk := &stopped{noon}
+	clk := clock.At(noon)
 	store, out := openBooks(t, clk), &sender{}
 	issue(t, store, toll("n1", ""))
 	ctx, end := context.WithCancel(context.Background())
@@ -170,7 +166,7 @@ func TestCourierThatDied(t *testing.T) {
 	if n, _ := courier(store, out, clk).Deliver(t.Context(), 10); n != 0 {
 		t.Error("another took it at once")
 	}
-	clk.at = clk.at.Add(5 * time.Minute)
+	clk.Advance(5 * time.Minute)
 	if n, err := courier(store, out, clk).Deliver(t.Context(), 10); n != 1 || err != nil || len(out.sent) != 1 {
 		t.Errorf("taken %d, %v, sent %d", n, err, len(out.sent))
 	}
@@ -185,7 +181,7 @@ func (d *dyingSender) Send(context.Context, notice.Message) error {
 }
 
 func TestProof(t *testing.T) {
-	clk := &stopped{noon}
+	clk := clock.At(noon)
 	store := openBooks(t, clk)
 	issue(t, store, toll("n1", ""))
 	prove := func(at time.Time, evidence string) error {
@@ -223,7 +219,7 @@ func TestProof(t *testing.T) {
 }
 
 func TestContentNeverChanges(t *testing.T) {
-	clk := &stopped{noon}
+	clk := clock.At(noon)
 	store := openBooks(t, clk)
 	issue(t, store, toll("n1", ""))
 	other := toll("n1", "")

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
-	"sync"
 	"testing"
 	"time"
 
@@ -13,6 +12,7 @@ import (
 	"freeflow/billing/books"
 	"freeflow/billing/notice"
 	"freeflow/billing/recovery"
+	"freeflow/internal/clock"
 )
 
 var hongKong = time.FixedZone("HKT", 8*3600)
@@ -32,35 +32,17 @@ func (holidays2023) Holiday(date time.Time) (bool, error) {
 	return false, nil
 }
 
-// clock stands where it is put.
-type stopped struct {
-	mu sync.Mutex
-	at time.Time
-}
-
-func (s *stopped) Now() time.Time {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.at
-}
-
-func (s *stopped) set(at time.Time) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.at = at
-}
-
 // road is books with unpaid tolls, and the ladder over them.
 type road struct {
 	t      testing.TB
 	books  *books.Store
-	clock  *stopped
+	clock  *clock.Fixed
 	ladder *recovery.Ladder
 	offset int64
 }
 
 func newRoad(t testing.TB, url string) *road {
-	clk := &stopped{at: at(5, 21, 12)}
+	clk := clock.At(at(5, 21, 12))
 	store, err := books.Open(context.Background(), url, books.Options{Migrate: true, Clock: clk})
 	if err != nil {
 		t.Fatal(err)
@@ -69,7 +51,7 @@ func newRoad(t testing.TB, url string) *road {
 	return &road{t: t, books: store, clock: clk, ladder: newLadder(store, clk)}
 }
 
-func newLadder(store *books.Store, clk *stopped) *recovery.Ladder {
+func newLadder(store *books.Store, clk *clock.Fixed) *recovery.Ladder {
 	return &recovery.Ladder{
 		Keeping:  books.Keep[recovery.Tx]{Store: store, As: func(tx *books.Tx) recovery.Tx { return tx }},
 		Calendar: recovery.Calendar{Holidays: holidays2023{}}, Rules: recovery.HongKong(), Zone: hongKong, Clock: clk, Log: slog.New(slog.DiscardHandler),
@@ -120,7 +102,7 @@ func (r *road) follow() {
 // run runs the job at an instant, twice: the second time nothing may happen.
 func (r *road) run(when time.Time) {
 	r.t.Helper()
-	r.clock.set(when)
+	r.clock.Set(when)
 	if _, err := r.ladder.Run(context.Background()); err != nil {
 		r.t.Fatal(err)
 	}
@@ -192,7 +174,7 @@ func (r *road) stands(receivable string) recovery.Standing {
 func (r *road) want(receivable, stage string, rest int64) {
 	r.t.Helper()
 	if s := r.stands(receivable); s.Stage != stage || s.RestCents != rest {
-		r.t.Fatalf("%s: stands at %s with %d to pay, want %s with %d", r.clock.Now().Format(time.DateTime), s.Stage, s.RestCents, stage, rest)
+		r.t.Fatalf("%s: stands at %s with %d to pay, want %s with %d", r.clock.Now().In(hongKong).Format(time.DateTime), s.Stage, s.RestCents, stage, rest)
 	}
 }
 

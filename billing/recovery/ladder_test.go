@@ -356,7 +356,7 @@ func TestOneBadCaseHoldsUpNoOther(t *testing.T) {
 		ids = append(ids, r.pass(n+1, at(5, 21, 10), nil))
 	}
 	bad = ids[2]
-	r.clock.set(at(5, 22, 1))
+	r.clock.Set(at(5, 22, 1))
 	if _, err := l.Run(t.Context()); err == nil || !strings.Contains(err.Error(), bad) || !strings.Contains(err.Error(), "1 case") {
 		t.Fatalf("beginning: %v", err)
 	}
@@ -368,7 +368,7 @@ func TestOneBadCaseHoldsUpNoOther(t *testing.T) {
 	r.run(at(5, 22, 10))
 	r.serve(ids[2], at(5, 22, 11))
 	bad = ids[2]
-	r.clock.set(at(6, 10, 0))
+	r.clock.Set(at(6, 10, 0))
 	if _, err := l.Run(t.Context()); err == nil || !strings.Contains(err.Error(), bad) {
 		t.Fatalf("climbing: %v", err)
 	}
@@ -400,9 +400,9 @@ func TestNoRungWhilePaying(t *testing.T) {
 // job says so and nothing is surcharged.
 func TestCalendarEnds(t *testing.T) {
 	r := sqliteRoad(t)
-	r.clock.set(at(12, 27, 12))
+	r.clock.Set(at(12, 27, 12))
 	id := r.pass(1, at(12, 27, 10), nil)
-	r.clock.set(at(12, 28, 12))
+	r.clock.Set(at(12, 28, 12))
 	if _, err := r.ladder.Run(t.Context()); !errors.Is(err, recovery.ErrCalendar) {
 		t.Fatalf("it says %v", err)
 	}
@@ -445,7 +445,7 @@ func testTwoLadders(t *testing.T, url string) {
 	}
 	other := newLadder(r.books, r.clock)
 	for _, day := range []int{9, 10, 11} {
-		r.clock.set(at(6, day, 1))
+		r.clock.Set(at(6, day, 1))
 		var wg sync.WaitGroup
 		for _, l := range []*recovery.Ladder{r.ladder, other, r.ladder, other} {
 			wg.Go(func() {
