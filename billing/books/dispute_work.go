@@ -50,9 +50,9 @@ func (t *Tx) DisputeHolds(ctx context.Context, reference string) ([]dispute.Hold
 }
 
 // UnheldDisputes returns holds that the books lack. See dispute.Tx.
-func (t *Tx) UnheldDisputes(ctx context.Context, limit int) ([]dispute.Hold, error) {
-	return t.disputeHolds(ctx, `WHERE NOT held AND EXISTS (SELECT 1 FROM receivable r WHERE r.id = dispute_hold.receivable AND r.hold = '')
-		ORDER BY reference, receivable LIMIT $1`, int64(limit))
+func (t *Tx) UnheldDisputes(ctx context.Context, now time.Time, limit int) ([]dispute.Hold, error) {
+	return t.disputeHolds(ctx, `WHERE NOT held AND EXISTS (SELECT 1 FROM receivable r WHERE r.id = dispute_hold.receivable AND r.hold = '')`+
+		notPutOff(dispute.JobHold, `dispute_hold.reference || ' ' || dispute_hold.receivable`, 2)+` ORDER BY reference, receivable LIMIT $1`, int64(limit), microsOf(now))
 }
 
 // AddEvidence adds evidence. See dispute.Tx.
@@ -90,38 +90,42 @@ const subjectOf = `LEFT JOIN pass p ON d.receivable LIKE 'pass:%' AND p.id = sub
 	LEFT JOIN charge c ON d.receivable LIKE 'charge:%' AND c.id = substr(d.receivable, 8)`
 
 // LackEvidence returns disputes without up-to-date evidence. See dispute.Tx.
-func (t *Tx) LackEvidence(ctx context.Context, limit int) ([]dispute.Dispute, error) {
+func (t *Tx) LackEvidence(ctx context.Context, now time.Time, limit int) ([]dispute.Dispute, error) {
 	open, err := t.disputes(ctx, subjectOf+` WHERE d.closed_at = 0
-		AND coalesce((SELECT max(e.pass_revision) FROM dispute_evidence e WHERE e.reference = d.reference), 0) < coalesce(p.revision, c.revision, 1)
-		ORDER BY d.opened_at, d.reference LIMIT $1`, int64(limit))
+		AND coalesce((SELECT max(e.pass_revision) FROM dispute_evidence e WHERE e.reference = d.reference), 0) < coalesce(p.revision, c.revision, 1)`+
+		notPutOff(dispute.JobGather, `d.reference`, 2)+` ORDER BY d.opened_at, d.reference LIMIT $1`, int64(limit), microsOf(now))
 	if err != nil || len(open) == limit {
 		return open, err
 	}
 	// What is decided at once has its evidence afterwards; of our own only.
 	decided, err := t.disputes(ctx, `WHERE d.origin = 'system' AND d.closed_at <> 0
-		AND NOT EXISTS (SELECT 1 FROM dispute_evidence e WHERE e.reference = d.reference) ORDER BY d.closed_at, d.reference LIMIT $1`, int64(limit-len(open)))
+		AND NOT EXISTS (SELECT 1 FROM dispute_evidence e WHERE e.reference = d.reference)`+
+		notPutOff(dispute.JobGather, `d.reference`, 2)+` ORDER BY d.closed_at, d.reference LIMIT $1`, int64(limit-len(open)), microsOf(now))
 	return append(open, decided...), err
 }
 
 // RefundsWanted returns refunds to be ordered. See dispute.Tx.
-func (t *Tx) RefundsWanted(ctx context.Context, limit int) ([]dispute.Dispute, error) {
-	return t.disputes(ctx, `WHERE d.refund = 'wanted' AND d.closed_at <> 0 ORDER BY d.closed_at, d.reference LIMIT $1`, int64(limit))
+func (t *Tx) RefundsWanted(ctx context.Context, now time.Time, limit int) ([]dispute.Dispute, error) {
+	return t.disputes(ctx, `WHERE d.refund = 'wanted' AND d.closed_at <> 0`+notPutOff(dispute.JobRefund, `d.reference`, 2)+
+		` ORDER BY d.closed_at, d.reference LIMIT $1`, int64(limit), microsOf(now))
 }
 
 // LackDueDay returns open disputes without a deadline. See dispute.Tx.
-func (t *Tx) LackDueDay(ctx context.Context, limit int) ([]dispute.Dispute, error) {
-	return t.disputes(ctx, `WHERE d.due_day = 0 AND d.closed_at = 0 ORDER BY d.reference LIMIT $1`, int64(limit))
+func (t *Tx) LackDueDay(ctx context.Context, now time.Time, limit int) ([]dispute.Dispute, error) {
+	return t.disputes(ctx, `WHERE d.due_day = 0 AND d.closed_at = 0`+notPutOff(dispute.JobDue, `d.reference`, 2)+` ORDER BY d.reference LIMIT $1`, int64(limit), microsOf(now))
 }
 
 // NotAlarmed returns overdue disputes of which nobody was told. See dispute.Tx.
-func (t *Tx) NotAlarmed(ctx context.Context, day recovery.Day, limit int) ([]dispute.Dispute, error) {
-	return t.disputes(ctx, `WHERE d.due_day > 0 AND d.due_day < $1 AND d.closed_at = 0 AND NOT d.overdue ORDER BY d.due_day, d.reference LIMIT $2`, int64(day), int64(limit))
+func (t *Tx) NotAlarmed(ctx context.Context, day recovery.Day, now time.Time, limit int) ([]dispute.Dispute, error) {
+	return t.disputes(ctx, `WHERE d.due_day > 0 AND d.due_day < $1 AND d.closed_at = 0 AND NOT d.overdue`+notPutOff(dispute.JobAlarm, `d.reference`, 3)+
+		` ORDER BY d.due_day, d.reference LIMIT $2`, int64(day), int64(limit), microsOf(now))
 }
 
 // FlaggedGone returns our own cases of what owes nothing. See dispute.Tx.
-func (t *Tx) FlaggedGone(ctx context.Context, limit int) ([]dispute.Dispute, error) {
+func (t *Tx) FlaggedGone(ctx context.Context, now time.Time, limit int) ([]dispute.Dispute, error) {
 	return t.disputes(ctx, subjectOf+` WHERE d.origin = 'system' AND d.closed_at = 0
-		AND (p.merged_into <> '' OR p.status IN ('exempt', 'review') OR p.amount_cents = 0) ORDER BY d.reference LIMIT $1`, int64(limit))
+		AND (p.merged_into <> '' OR p.status IN ('exempt', 'review') OR p.amount_cents = 0)`+
+		notPutOff(dispute.JobGone, `d.reference`, 2)+` ORDER BY d.reference LIMIT $1`, int64(limit), microsOf(now))
 }
 
 // GivenBackSince sums what the system decided by itself. See dispute.Tx.
@@ -161,7 +165,7 @@ func (t *Tx) PostedAfter(ctx context.Context, after int64, before time.Time, lim
 			return nil
 		}
 		if err := json.Unmarshal(payload, &e); err != nil {
-			return fmt.Errorf("reading posting %d: %w", one.ID, err)
+			one.Damaged, e = fmt.Errorf("reading posting %d: %w", one.ID, err), event{}
 		}
 		for _, p := range e.Passes {
 			if p.OwedChanged && p.MergedInto == "" && p.AmountCents > 0 {
@@ -299,42 +303,4 @@ func (t *Tx) Flags(ctx context.Context, rule string, before time.Time, beforeKey
 		return nil, fmt.Errorf("listing flags: %w", err)
 	}
 	return list, nil
-}
-
-// disputeProofs are the invariants of disputes.
-var disputeProofs = []proof{
-	{
-		invariant: "disputes-keep-their-history",
-		rows:      `SELECT count(*) FROM dispute`,
-		broken: []string{
-			`SELECT 'dispute ' || d.reference || ' at revision ' || ` + text("d.revision") + ` || ' has ' || ` + text("count(e.reference)") + ` || ' events' FROM dispute d
-			LEFT JOIN dispute_event e ON e.reference = d.reference GROUP BY d.reference, d.revision
-			HAVING count(e.reference) <> d.revision OR coalesce(max(e.revision), 0) <> d.revision`,
-			`SELECT 'dispute ' || reference || ' is ' || state || ' and closed at ' || ` + text("closed_at") + ` FROM dispute
-			WHERE (state IN ('opened', 'under-review', 'approval')) <> (closed_at = 0)`,
-		},
-	},
-	{
-		invariant: "rulings-stand-in-the-books",
-		rows:      `SELECT count(*) FROM dispute WHERE state IN ('upheld', 'partly') AND act <> 'none'`,
-		broken: []string{
-			`SELECT 'dispute ' || d.reference || ' is ' || d.state || ', and no decision stands at revision ' || ` + text("d.pass_revision") + ` FROM dispute d
-			LEFT JOIN decision x ON x.pass_id = substr(d.receivable, 6) AND x.revision = d.pass_revision
-			WHERE d.state IN ('upheld', 'partly') AND d.act <> 'none' AND d.receivable LIKE 'pass:%' AND x.pass_id IS NULL`,
-			`SELECT 'dispute ' || d.reference || ' is ' || d.state || ', and its charge never had revision ' || ` + text("d.pass_revision") + ` FROM dispute d
-			LEFT JOIN charge c ON c.id = substr(d.receivable, 8) AND c.revision >= d.pass_revision
-			WHERE d.state IN ('upheld', 'partly') AND d.act <> 'none' AND d.receivable LIKE 'charge:%' AND c.id IS NULL`,
-		},
-	},
-	{
-		invariant: "disputed-charges-are-held",
-		rows:      `SELECT count(*) FROM dispute_hold`,
-		broken: []string{
-			`SELECT 'receivable ' || h.receivable || ' of dispute ' || h.reference || ' is not held' FROM dispute_hold h
-			LEFT JOIN receivable r ON r.id = h.receivable AND r.hold = 'dispute:' || h.reference WHERE h.held AND r.id IS NULL`,
-			`SELECT 'receivable ' || r.id || ' is held by ' || r.hold || ', which holds nothing' FROM receivable r
-			LEFT JOIN dispute_hold h ON h.receivable = r.id AND 'dispute:' || h.reference = r.hold AND h.held WHERE r.hold LIKE 'dispute:%' AND h.reference IS NULL`,
-			`SELECT 'dispute ' || d.reference || ' is closed and holds ' || h.receivable FROM dispute d JOIN dispute_hold h ON h.reference = d.reference WHERE d.closed_at <> 0`,
-		},
-	},
 }

@@ -219,6 +219,9 @@ func (s *Service) apply(ctx context.Context, tx Tx, d *Dispute, sub subject, aft
 	}
 	d.Paid = paid
 	if sub.pass != nil {
+		if err := s.onlyTwin(ctx, tx, d, sub.pass.ID, deed.Now); err != nil {
+			return err
+		}
 		p, err := tx.DecidePass(ctx, sub.pass.ID, sub.revision, billing.Decision{
 			Status: after.status, Class: after.class, Account: after.account, AmountCents: after.cents, Rule: after.rule,
 			By: d.Ruling.By, Note: "dispute " + d.Reference + ": " + d.Ruling.Code, At: deed.Now, Basis: s.basisOf(sub.pass),
@@ -234,6 +237,28 @@ func (s *Service) apply(ctx context.Context, tx Tx, d *Dispute, sub subject, aft
 	c.AmountCents = after.cents
 	stands, err := tx.PostCharge(ctx, c, deed.Now)
 	d.PassRevision = stands.Revision
+	return err
+}
+
+// CountedTwice is the code of a toll that is taken back because another of the
+// same trip stays.
+const CountedTwice = "counted-twice"
+
+// onlyTwin refuses to give a toll back as counted twice where the other one of
+// the trip was given back already, so that a trip that was made is not free. It
+// binds no other grounds.
+func (s *Service) onlyTwin(ctx context.Context, tx Tx, d *Dispute, pass string, now time.Time) error {
+	if d.Ruling.Code != CountedTwice || d.Ruling.Act != Exempt {
+		return nil
+	}
+	others, err := tx.FlagPasses(ctx, d.Flag)
+	if err != nil {
+		return err
+	}
+	ok, err := tx.PutTwins(ctx, pass, others, d.Reference, now)
+	if err == nil && !ok {
+		err = conflict("the other toll of this trip was given back already; if this one is wrong too, rule with another code")
+	}
 	return err
 }
 

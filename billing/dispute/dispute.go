@@ -91,7 +91,7 @@ func Codes(outcome string) []string {
 	case Rejected:
 		return []string{"evidence-shows-the-pass", "toll-is-right", "not-paid-yet", "no-grounds"}
 	case Upheld, Partly:
-		return []string{"counted-twice", "another-vehicle", "class-corrected", "amount-corrected", "vehicle-was-elsewhere",
+		return []string{CountedTwice, "another-vehicle", "class-corrected", "amount-corrected", "vehicle-was-elsewhere",
 			"paid-before", "vehicle-was-sold", "tag-fault", "goodwill"}
 	}
 	return nil

@@ -296,6 +296,7 @@ func TestEvidence(t *testing.T) {
 		t.Error("work without the archive says nothing")
 	}
 	r.gather.fails = nil
+	r.clock.Advance(billing.PutOffPause(1))
 	r.work()
 	r.work()
 	p := r.passOf(1)
@@ -329,14 +330,14 @@ func TestEvidence(t *testing.T) {
 func TestOverdue(t *testing.T) {
 	r := newRoad(t, sqliteURL(t))
 	first := r.mustOpen(r.pass(1, "CHT-N", at(11, 25, 9, 0), nil), dispute.NotMine, "")
-	r.clock.set(at(11, 27, 12, 0))
+	r.clock.Set(at(11, 27, 12, 0))
 	dear := r.mustOpen(r.pass(2, "CHT-N", at(11, 27, 9, 0), func(p *billing.Pass) { p.AmountCents = 9000 }), dispute.NotMine, "")
 	cheap := r.mustOpen(r.pass(3, "CHT-N", at(11, 27, 10, 0), nil), dispute.NotMine, "")
 	r.work()
 	if d := r.get(first.Reference); d.Overdue {
 		t.Error("the alarm came too early")
 	}
-	r.clock.set(at(12, 3, 0, 1))
+	r.clock.Set(at(12, 3, 0, 1))
 	r.work()
 	if d := r.get(first.Reference); !d.Overdue || d.Revision != 2 {
 		t.Errorf("it is %+v", d)
@@ -370,7 +371,7 @@ func TestOverdue(t *testing.T) {
 // known; it is never guessed.
 func TestBeyondTheCalendar(t *testing.T) {
 	r := newRoad(t, sqliteURL(t))
-	r.clock.set(at(12, 31, 12, 0))
+	r.clock.Set(at(12, 31, 12, 0))
 	d := r.mustOpen(r.pass(1, "CHT-N", at(12, 31, 9, 0), nil), dispute.NotMine, "")
 	if d.DueDay != 0 {
 		t.Errorf("its deadline is %s", d.DueDay)
@@ -384,10 +385,10 @@ func TestBeyondTheCalendar(t *testing.T) {
 // goes with the toll.
 func TestLadderStandsStill(t *testing.T) {
 	r := newRoad(t, sqliteURL(t))
-	r.clock.set(at(6, 1, 12, 0))
+	r.clock.Set(at(6, 1, 12, 0))
 	id := r.pass(1, "CHT-N", at(6, 1, 9, 0), func(p *billing.Pass) { p.Status, p.Account = billing.StatusUnpaid, "" })
 	run := func(when time.Time) recovery.Case {
-		r.clock.set(when)
+		r.clock.Set(when)
 		if _, err := r.service.Ladder.Run(context.Background()); err != nil {
 			t.Fatal(err)
 		}

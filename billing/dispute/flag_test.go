@@ -340,7 +340,7 @@ func TestYoungPostingsWait(t *testing.T) {
 	if n, raised, err := r.flags.Scan(context.Background(), 100); n != 0 || raised != 0 || err != nil {
 		t.Errorf("it looked at %d, raised %d, %v", n, raised, err)
 	}
-	r.clock.set(r.clock.Now().Add(3 * time.Minute))
+	r.clock.Set(r.clock.Now().Add(3 * time.Minute))
 	if n, raised, err := r.flags.Scan(context.Background(), 1); n != 1 || raised != 1 || err != nil {
 		t.Errorf("then it looked at %d, raised %d, %v", n, raised, err)
 	}

@@ -14,6 +14,7 @@ import (
 	"freeflow/billing/dispute"
 	"freeflow/billing/notice"
 	"freeflow/billing/recovery"
+	"freeflow/internal/clock"
 )
 
 var hongKong = time.FixedZone("HKT", 8*3600)
@@ -26,23 +27,6 @@ func (holidays2026) Holiday(date time.Time) (bool, error) {
 		return false, fmt.Errorf("no calendar for %d", date.Year())
 	}
 	return date.Format("01-02") == "12-25", nil
-}
-
-type stopped struct {
-	mu sync.Mutex
-	at time.Time
-}
-
-func (s *stopped) Now() time.Time {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.at
-}
-
-func (s *stopped) set(at time.Time) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.at = at
 }
 
 // tolls are 20.00 for a taxi and 30.00 for everybody else.
@@ -124,7 +108,7 @@ func (r *refunds) GiveBack(ctx context.Context, tx dispute.Tx, id, holder string
 type road struct {
 	t       testing.TB
 	books   *books.Store
-	clock   *stopped
+	clock   *clock.Fixed
 	service *dispute.Service
 	flags   *dispute.Flags
 	gather  *gatherer
@@ -133,7 +117,7 @@ type road struct {
 }
 
 func newRoad(t testing.TB, url string) *road {
-	clk := &stopped{at: at(11, 25, 12, 0)} // a Wednesday
+	clk := clock.At(at(11, 25, 12, 0)) // a Wednesday
 	store, err := books.Open(context.Background(), url, books.Options{Migrate: true, Clock: clk, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
@@ -298,7 +282,7 @@ func (r *road) work() {
 // scan lets the flags look at everything and returns those that there are.
 func (r *road) scan() []dispute.Flag {
 	r.t.Helper()
-	r.clock.set(r.clock.Now().Add(time.Hour))
+	r.clock.Set(r.clock.Now().Add(time.Hour))
 	for {
 		n, _, err := r.flags.Scan(context.Background(), 100)
 		if err != nil {

@@ -73,6 +73,8 @@ type Service struct {
 	Rules    Rules
 	Clock    clock.Clock
 	Log      *slog.Logger
+	// Failed counts items of a job that failed; nil counts nothing.
+	Failed func(job string)
 }
 
 // Opening is what somebody says against a charge.

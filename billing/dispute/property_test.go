@@ -66,7 +66,7 @@ func testTwoProcesses(t *testing.T, url string) {
 	// Both scan the same postings.
 	r.pass(21, "F1-N", seconds(8, 0, 0), nil)
 	r.pass(22, "F1-N", seconds(8, 1, 0), nil)
-	r.clock.set(r.clock.Now().Add(time.Hour))
+	r.clock.Set(r.clock.Now().Add(time.Hour))
 	var group sync.WaitGroup
 	raised := make([]int, 2)
 	for i, flags := range []*dispute.Flags{r.flags, secondFlags} {
@@ -152,7 +152,7 @@ func testQueries(t *testing.T, url string) {
 		if known {
 			t.Error("an account is known that is nowhere")
 		}
-		gone, err7 := tx.FlaggedGone(ctx, 10)
+		gone, err7 := tx.FlaggedGone(ctx, r.clock.Now(), 10)
 		if len(gone) != 0 {
 			t.Errorf("gone are %v", gone)
 		}
@@ -196,7 +196,7 @@ func random(t *testing.T, url string, seed uint64, steps int) {
 		w.late, w.rerate, w.rerate, w.job, w.withdraw,
 	}
 	for range steps {
-		w.clock.set(w.clock.Now().Add(time.Duration(w.rnd.IntN(5)) * time.Minute))
+		w.clock.Set(w.clock.Now().Add(time.Duration(w.rnd.IntN(5)) * time.Minute))
 		acts[w.rnd.IntN(len(acts))]()
 	}
 	for _, d := range w.queue() {
@@ -351,7 +351,7 @@ func (w *world) rerate() {
 
 func (w *world) job() {
 	w.work()
-	w.clock.set(w.clock.Now().Add(3 * time.Minute))
+	w.clock.Set(w.clock.Now().Add(3 * time.Minute))
 	for {
 		n, _, err := w.flags.Scan(context.Background(), 10)
 		if err != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -34,59 +35,184 @@ type Flags struct {
 	Limits Limits
 }
 
-// Scan looks at at most limit postings that nobody looked at, and returns how
-// many there were and how many flags were raised. It can be run again, and by
-// several at once: a flag is raised once.
+// maxPutOff bounds the passes and postings that wait to be looked at again: with
+// as many something is wrong with all, and the flags do not go on.
+const maxPutOff = 10_000
+
+// judged is one pass or posting that was looked at.
+type judged struct {
+	item  string
+	flags []Flag
+	err   error
+}
+
+// Scan looks at at most limit postings that nobody looked at, and at what failed
+// before and is due, and returns how many postings there were and how many flags
+// were raised. What fails is put off and stops nothing else; errors come joined.
+// It can be run again, and by several at once: a flag is raised once.
 func (f *Flags) Scan(ctx context.Context, limit int) (postings, raised int, err error) {
 	now := f.Clock.Now()
 	var (
 		from   int64
 		posted []Posted
-		found  []Flag
+		due    []string
+		seen   []judged
 	)
 	err = f.Keeping.View(ctx, func(tx Tx) error {
-		found = nil
 		var err error
 		if from, err = tx.FlagsFrom(ctx); err != nil {
 			return err
 		}
-		if posted, err = tx.PostedAfter(ctx, from, now.Add(-settle), limit); err != nil {
+		if due, err = tx.PutOffDue(ctx, JobFlags, now, limit); err != nil {
 			return err
 		}
-		seen := map[string]bool{}
-		for _, one := range posted {
-			for _, p := range one.Passes {
-				if seen[p.ID] {
-					continue
-				}
-				seen[p.ID] = true
-				flags, err := f.judge(ctx, tx, p)
-				if err != nil {
-					return err
-				}
-				found = append(found, flags...)
+		posted, err = tx.PostedAfter(ctx, from, now.Add(-settle), limit)
+		return err
+	})
+	if err != nil || len(posted)+len(due) == 0 {
+		return 0, 0, wrap("looking for what cannot be right", err)
+	}
+	known := map[string]bool{}
+	var fresh []Seen
+	for _, one := range posted {
+		if one.Damaged != nil {
+			seen = append(seen, judged{item: postingItem + strconv.FormatInt(one.ID, 10), err: one.Damaged})
+		}
+		for _, p := range one.Passes {
+			if !known[p.ID] {
+				known[p.ID] = true
+				fresh = append(fresh, p)
 			}
+		}
+	}
+	seen = append(seen, f.judgeAll(ctx, fresh)...)
+	for _, item := range due {
+		seen = append(seen, f.again(ctx, item))
+	}
+	if err := ctx.Err(); err != nil {
+		return 0, 0, wrap("looking for what cannot be right", err)
+	}
+	waited := map[string]bool{}
+	for _, item := range due {
+		waited[item] = true
+	}
+	for _, one := range seen {
+		n, raiseErr := f.raiseAll(ctx, one.flags)
+		raised += n
+		switch one.err = errors.Join(one.err, raiseErr); {
+		case ctx.Err() != nil:
+			return 0, raised, errors.Join(err, one.err)
+		case one.err != nil:
+			err = errors.Join(err, f.putOff(ctx, JobFlags, one.item, one.err))
+		case waited[one.item]:
+			err = errors.Join(err, f.Keeping.Do(ctx, func(tx Tx) error { return tx.DropPutOff(ctx, JobFlags, one.item) }))
+		}
+	}
+	moved := len(posted) == 0
+	keep := func(tx Tx) error {
+		n, err := tx.CountPutOff(ctx, JobFlags)
+		if err != nil || moved {
+			return err
+		}
+		if n > maxPutOff {
+			return fmt.Errorf("%d passes and postings wait to be looked at again; the flags go on when the cause is mended", n)
+		}
+		// Where another process moved it, that one has raised the same.
+		_, err = tx.PutFlagsFrom(ctx, from, posted[len(posted)-1].ID)
+		moved = err == nil
+		return err
+	}
+	if keepErr := f.Keeping.Do(ctx, keep); keepErr != nil {
+		return 0, raised, errors.Join(err, wrap("keeping how far the flags are", keepErr))
+	}
+	return len(posted), raised, err
+}
+
+// Kinds of items of JobFlags.
+const (
+	passItem    = "pass:"
+	postingItem = "posting:"
+)
+
+// judgeAll finds the flags of passes: on one snapshot, and where that fails on
+// one each, so that it is known which fails.
+func (f *Flags) judgeAll(ctx context.Context, passes []Seen) []judged {
+	var list []judged
+	err := f.Keeping.View(ctx, func(tx Tx) error {
+		list = list[:0]
+		for _, p := range passes {
+			flags, err := f.judge(ctx, tx, p)
+			if err != nil {
+				return err
+			}
+			list = append(list, judged{item: passItem + p.ID, flags: flags})
 		}
 		return nil
 	})
-	if err != nil || len(posted) == 0 {
-		return 0, 0, wrap("looking for what cannot be right", err)
+	if err == nil {
+		return list
 	}
-	for _, one := range found {
+	list = list[:0]
+	for _, p := range passes {
+		one := judged{item: passItem + p.ID}
+		one.err = f.Keeping.View(ctx, func(tx Tx) (err error) {
+			one.flags, err = f.judge(ctx, tx, p)
+			return err
+		})
+		list = append(list, one)
+	}
+	return list
+}
+
+// again looks at a pass or posting that failed.
+func (f *Flags) again(ctx context.Context, item string) judged {
+	one := judged{item: item}
+	one.err = f.Keeping.View(ctx, func(tx Tx) error {
+		one.flags = nil
+		if id, ok := strings.CutPrefix(item, passItem); ok {
+			p, err := tx.PassStands(ctx, id)
+			if errors.Is(err, billing.ErrNotFound) {
+				return nil
+			}
+			if err == nil {
+				one.flags, err = f.judge(ctx, tx, Seen{ID: p.ID, Vehicle: p.Vehicle, FirstMicros: p.FirstMicros})
+			}
+			return err
+		}
+		number, err := strconv.ParseInt(strings.TrimPrefix(item, postingItem), 10, 64)
+		if err != nil {
+			return err
+		}
+		posted, err := tx.PostedAfter(ctx, number-1, f.Clock.Now(), 1)
+		if err != nil || len(posted) == 0 || posted[0].ID != number {
+			return err // the outbox has forgotten it
+		}
+		if posted[0].Damaged != nil {
+			return posted[0].Damaged
+		}
+		for _, p := range posted[0].Passes {
+			flags, err := f.judge(ctx, tx, p)
+			if err != nil {
+				return err
+			}
+			one.flags = append(one.flags, flags...)
+		}
+		return nil
+	})
+	return one
+}
+
+// raiseAll raises flags, and returns how many were new.
+func (f *Flags) raiseAll(ctx context.Context, flags []Flag) (raised int, failed error) {
+	for _, one := range flags {
 		fresh, err := f.raise(ctx, one)
 		if err != nil {
-			return 0, raised, fmt.Errorf("raising flag %s: %w", one.Key, err)
-		}
-		if fresh {
+			failed = errors.Join(failed, fmt.Errorf("raising flag %s: %w", one.Key, err))
+		} else if fresh {
 			raised++
 		}
 	}
-	err = f.Keeping.Do(ctx, func(tx Tx) error {
-		// Where another process moved it, that one has raised the same.
-		_, err := tx.PutFlagsFrom(ctx, from, posted[len(posted)-1].ID)
-		return err
-	})
-	return len(posted), raised, wrap("keeping how far the flags are", err)
+	return raised, failed
 }
 
 func wrap(what string, err error) error {
@@ -193,6 +319,12 @@ func (f *Flags) openCase(ctx context.Context, tx Tx, flag *Flag, pass string, no
 		reason = Duplicate
 	}
 	receivable := billing.ReceivablePass + pass
+	if exact(flag.Rule) {
+		// Whoever decides of one of them at the same time comes before or after.
+		if err := tx.LockPasses(ctx, flag.Passes); err != nil {
+			return "", err
+		}
+	}
 	earlier, err := tx.DisputesOf(ctx, receivable)
 	if err != nil || len(earlier) > 0 {
 		return "", err
@@ -221,8 +353,13 @@ func (f *Flags) openCase(ctx context.Context, tx Tx, flag *Flag, pass string, no
 	if p.Decision != nil || d.AmountCents > f.Rules.AutoCents || before+d.AmountCents > f.Rules.AutoDayCents {
 		return d.Reference, nil
 	}
+	// Where another flag kept it as the one that is right, a person decides.
+	free, err := tx.PutTwins(ctx, pass, flag.Passes, d.Reference, now)
+	if err != nil || !free {
+		return d.Reference, err
+	}
 	_, err = f.Decide(ctx, tx, d.Reference, d.Revision, Ruling{
-		Outcome: Upheld, Code: "counted-twice", Act: Exempt, PassRevision: p.Revision, Note: flag.words(),
+		Outcome: Upheld, Code: CountedTwice, Act: Exempt, PassRevision: p.Revision, Note: flag.words(),
 		Words: "One trip was counted twice; one of the two tolls is taken back. 同一行程重複收費，已取消其中一次。",
 	}, byFlags(now))
 	return d.Reference, err

@@ -17,3 +17,7 @@ func TestTwoProcessesPostgreSQL(t *testing.T) { testTwoProcesses(t, databasetest
 func TestQueriesPostgreSQL(t *testing.T) { testQueries(t, databasetest.URL(t)) }
 
 func TestRandomPostgreSQL(t *testing.T) { random(t, databasetest.URL(t), 12345, 100) }
+
+func TestFlagsGoOnPostgreSQL(t *testing.T) { testFlagsGoOn(t, databasetest.URL(t)) }
+
+func TestOneOfAPairIsGivenBackPostgreSQL(t *testing.T) { testPair(t, databasetest.URL(t), 30) }

@@ -53,6 +53,25 @@ type Posted struct {
 	PostedAt time.Time
 	// Passes are those that owe something by it.
 	Passes []Seen
+	// Damaged says why it cannot be read; it has no passes then.
+	Damaged error
+}
+
+// Jobs whose items are put off when they fail, and which item it is. Those of
+// JobFlags are the key of a pass or of a posting.
+const (
+	JobGather = "dispute-evidence" // the reference
+	JobHold   = "dispute-hold"     // the reference, a blank and the receivable
+	JobDue    = "dispute-due"      // the reference
+	JobGone   = "dispute-gone"     // the reference
+	JobAlarm  = "dispute-alarm"    // the reference
+	JobRefund = "dispute-refund"   // the reference
+	JobFlags  = "dispute-flags"
+)
+
+// Jobs returns the jobs of this package.
+func Jobs() []string {
+	return []string{JobGather, JobHold, JobDue, JobGone, JobAlarm, JobRefund, JobFlags}
 }
 
 // Tx is what this package needs of one transaction.
@@ -90,27 +109,47 @@ type Tx interface {
 	PutDisputeHold(ctx context.Context, h Hold) error
 	DropDisputeHold(ctx context.Context, h Hold) error
 	DisputeHolds(ctx context.Context, reference string) ([]Hold, error)
-	// UnheldDisputes returns holds of open disputes that the books lack.
-	UnheldDisputes(ctx context.Context, limit int) ([]Hold, error)
+	// UnheldDisputes returns holds of open disputes that the books lack. It and
+	// the other lists of work leave out what is put off beyond the instant now.
+	UnheldDisputes(ctx context.Context, now time.Time, limit int) ([]Hold, error)
 	// AddEvidence adds evidence under the next number.
 	AddEvidence(ctx context.Context, e Evidence) error
 	// EvidenceOf returns all of a dispute, oldest first.
 	EvidenceOf(ctx context.Context, reference string) ([]Evidence, error)
 	// LackEvidence returns open disputes without evidence, or of whose pass the
 	// latest is of an earlier revision.
-	LackEvidence(ctx context.Context, limit int) ([]Dispute, error)
+	LackEvidence(ctx context.Context, now time.Time, limit int) ([]Dispute, error)
 	// RefundsWanted returns closed disputes whose refund is wanted.
-	RefundsWanted(ctx context.Context, limit int) ([]Dispute, error)
+	RefundsWanted(ctx context.Context, now time.Time, limit int) ([]Dispute, error)
 	// LackDueDay returns open disputes without a last day to answer.
-	LackDueDay(ctx context.Context, limit int) ([]Dispute, error)
+	LackDueDay(ctx context.Context, now time.Time, limit int) ([]Dispute, error)
 	// NotAlarmed returns open disputes due before the day of which nobody was
 	// told.
-	NotAlarmed(ctx context.Context, day recovery.Day, limit int) ([]Dispute, error)
+	NotAlarmed(ctx context.Context, day recovery.Day, now time.Time, limit int) ([]Dispute, error)
 	// FlaggedGone returns open disputes that a flag opened and nobody joined whose
 	// pass owes nothing any more.
-	FlaggedGone(ctx context.Context, limit int) ([]Dispute, error)
+	FlaggedGone(ctx context.Context, now time.Time, limit int) ([]Dispute, error)
 	// CountDisputes counts the open ones, and those due before the day.
 	CountDisputes(ctx context.Context, day recovery.Day) (open, overdue int64, err error)
+	// PutOff notes that an item of a job failed, and why, and leaves it for
+	// billing.PutOffPause; it returns how often it failed in a row.
+	PutOff(ctx context.Context, job, item, why string, now time.Time) (failures int64, err error)
+	// PutOffDue returns items of a job that are to be tried again; DropPutOff
+	// forgets one, DropPutOffBefore those that were due before an instant;
+	// CountPutOff counts them.
+	PutOffDue(ctx context.Context, job string, now time.Time, limit int) ([]string, error)
+	DropPutOff(ctx context.Context, job, item string) error
+	DropPutOffBefore(ctx context.Context, job string, before time.Time) error
+	CountPutOff(ctx context.Context, job string) (int64, error)
+	// LockPasses keeps passes from changing until the transaction ends.
+	LockPasses(ctx context.Context, ids []string) error
+	// PutTwins notes that of passes that are one trip one is given back and the
+	// others are kept; ok is false, and nothing is noted, where one of them was
+	// the other before. The passes are locked.
+	PutTwins(ctx context.Context, given string, kept []string, reference string, now time.Time) (ok bool, err error)
+	// FlagPasses returns the passes that a flag rests on; none if there is no
+	// such flag.
+	FlagPasses(ctx context.Context, key string) ([]string, error)
 	// RecordDispute leaves an event in the audit trail.
 	RecordDispute(ctx context.Context, action string, d Dispute, deed Deed, detail any) error
 

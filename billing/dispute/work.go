@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"freeflow/billing"
 	"freeflow/billing/recovery"
@@ -20,7 +21,8 @@ func (s *Service) byJob() Deed { return Deed{By: "job:disputes", Role: "system",
 // Work does what is due by itself: it gathers evidence, holds what could not be
 // held yet, finds deadlines, raises the alarm on overdue disputes once, ends
 // cases of ours that have gone away, and orders refunds. It returns how much it
-// did; call it again until that is nothing. It can be run by several at once.
+// did; call it again until that is nothing. What fails is put off and stops
+// nothing else; the errors come joined. It can be run by several at once.
 func (s *Service) Work(ctx context.Context) (int, error) {
 	done := 0
 	var failed error
@@ -49,30 +51,68 @@ func list[T any](ctx context.Context, s *Service, read func(Tx) ([]T, error)) (a
 	return all, err
 }
 
+// forgetAfter is how long after it was due again an item counts as mended that
+// did not fail once more.
+const forgetAfter = 24 * time.Hour
+
+// each does one thing for every item by itself; what fails is put off. It
+// returns for how many something was done.
+func each[T any](ctx context.Context, s *Service, job string, items []T, name func(T) string, do func(T) (bool, error)) (n int, failed error) {
+	for _, item := range items {
+		did, err := do(item)
+		switch {
+		case err == nil && did:
+			n++
+		case err != nil && ctx.Err() != nil:
+			return n, errors.Join(failed, err)
+		case err != nil:
+			failed = errors.Join(failed, s.putOff(ctx, job, name(item), err))
+		}
+	}
+	if len(items) == 0 {
+		return 0, nil
+	}
+	err := s.Keeping.Do(ctx, func(tx Tx) error { return tx.DropPutOffBefore(ctx, job, s.Clock.Now().Add(-forgetAfter)) })
+	return n, errors.Join(failed, err)
+}
+
+// putOff logs and counts an item that failed, leaves it for a while, and returns
+// its error.
+func (s *Service) putOff(ctx context.Context, job, item string, failed error) error {
+	var failures int64
+	err := s.Keeping.Do(ctx, func(tx Tx) (err error) {
+		failures, err = tx.PutOff(ctx, job, item, failed.Error(), s.Clock.Now())
+		return err
+	})
+	s.Log.ErrorContext(ctx, "an item of a job failed and is put off", "job", job, "item", item, "failures", failures,
+		"pause", billing.PutOffPause(failures).String(), "err", failed)
+	if s.Failed != nil {
+		s.Failed(job)
+	}
+	return errors.Join(fmt.Errorf("%s: %w", item, failed), err)
+}
+
+func referenceOf(d Dispute) string { return d.Reference }
+
 func (s *Service) gatherAll(ctx context.Context) (int, error) {
 	if s.Gatherer == nil {
 		return 0, nil
 	}
-	lack, err := list(ctx, s, func(tx Tx) ([]Dispute, error) { return tx.LackEvidence(ctx, chunk) })
-	n := 0
-	for _, d := range lack {
-		if one := s.gather(ctx, d); one != nil {
-			err = errors.Join(err, one)
-			continue
-		}
-		n++
-	}
-	return n, err
-}
-
-func (s *Service) holdAll(ctx context.Context) (int, error) {
-	lack, err := list(ctx, s, func(tx Tx) ([]Hold, error) { return tx.UnheldDisputes(ctx, chunk) })
+	lack, err := list(ctx, s, func(tx Tx) ([]Dispute, error) { return tx.LackEvidence(ctx, s.Clock.Now(), chunk) })
 	if err != nil {
 		return 0, err
 	}
-	n := 0
-	for _, h := range lack {
-		err := s.Keeping.Do(ctx, func(tx Tx) error {
+	return each(ctx, s, JobGather, lack, referenceOf, func(d Dispute) (bool, error) { return true, s.gather(ctx, d) })
+}
+
+func (s *Service) holdAll(ctx context.Context) (int, error) {
+	lack, err := list(ctx, s, func(tx Tx) ([]Hold, error) { return tx.UnheldDisputes(ctx, s.Clock.Now(), chunk) })
+	if err != nil {
+		return 0, err
+	}
+	return each(ctx, s, JobHold, lack, func(h Hold) string { return h.Reference + " " + h.Receivable }, func(h Hold) (did bool, err error) {
+		err = s.Keeping.Do(ctx, func(tx Tx) error {
+			did = false
 			d, err := tx.LockDispute(ctx, h.Reference)
 			if err != nil || !Open(d.State) {
 				return err
@@ -81,54 +121,46 @@ func (s *Service) holdAll(ctx context.Context) (int, error) {
 				return err
 			}
 			r, err := tx.Receivable(ctx, h.Receivable)
-			if err == nil && r.Hold == holdName(h.Reference) {
-				n++
-			}
 			if errors.Is(err, billing.ErrNotFound) {
 				return nil // its posting is not followed yet
 			}
+			did = err == nil && r.Hold == holdName(h.Reference)
 			return err
 		})
-		if err != nil {
-			return n, err
-		}
-	}
-	return n, nil
+		return did, err
+	})
 }
 
 func (s *Service) dueAll(ctx context.Context) (int, error) {
-	lack, err := list(ctx, s, func(tx Tx) ([]Dispute, error) { return tx.LackDueDay(ctx, chunk) })
-	n := 0
-	for _, d := range lack {
-		due, one := s.Ladder.Calendar.BusinessDays(recovery.DayOf(d.OpenedAt, s.Ladder.Zone), s.Rules.AnswerDays, nil)
-		if one == nil {
-			one = s.Keeping.Do(ctx, func(tx Tx) error {
-				d, err := tx.LockDispute(ctx, d.Reference)
-				if err != nil || d.DueDay != 0 || !Open(d.State) {
-					return err
-				}
-				d.DueDay = due
-				d.Revision++
-				return tx.PutDispute(ctx, d, d.event("to be answered by "+due.String(), s.byJob()))
-			})
-		}
-		if one != nil {
-			err = errors.Join(err, fmt.Errorf("dispute %s: %w", d.Reference, one))
-			continue
-		}
-		n++
+	lack, err := list(ctx, s, func(tx Tx) ([]Dispute, error) { return tx.LackDueDay(ctx, s.Clock.Now(), chunk) })
+	if err != nil {
+		return 0, err
 	}
-	return n, err
+	return each(ctx, s, JobDue, lack, referenceOf, func(d Dispute) (bool, error) {
+		due, err := s.Ladder.Calendar.BusinessDays(recovery.DayOf(d.OpenedAt, s.Ladder.Zone), s.Rules.AnswerDays, nil)
+		if err != nil {
+			return false, err
+		}
+		return true, s.Keeping.Do(ctx, func(tx Tx) error {
+			d, err := tx.LockDispute(ctx, d.Reference)
+			if err != nil || d.DueDay != 0 || !Open(d.State) {
+				return err
+			}
+			d.DueDay = due
+			d.Revision++
+			return tx.PutDispute(ctx, d, d.event("to be answered by "+due.String(), s.byJob()))
+		})
+	})
 }
 
 // endGone ends cases that a flag opened of passes that owe nothing any more.
 func (s *Service) endGone(ctx context.Context) (int, error) {
-	gone, err := list(ctx, s, func(tx Tx) ([]Dispute, error) { return tx.FlaggedGone(ctx, chunk) })
+	gone, err := list(ctx, s, func(tx Tx) ([]Dispute, error) { return tx.FlaggedGone(ctx, s.Clock.Now(), chunk) })
 	if err != nil {
 		return 0, err
 	}
-	for _, d := range gone {
-		err := s.Keeping.Do(ctx, func(tx Tx) error {
+	return each(ctx, s, JobGone, gone, referenceOf, func(d Dispute) (bool, error) {
+		return true, s.Keeping.Do(ctx, func(tx Tx) error {
 			deed := s.byJob()
 			deed.Reason = "nothing is owed any more"
 			_, err := s.step(ctx, tx, d.Reference, d.Revision, deed, func(d *Dispute) (string, error) {
@@ -140,36 +172,35 @@ func (s *Service) endGone(ctx context.Context) (int, error) {
 			}
 			return err
 		})
-		if err != nil {
-			return 0, err
-		}
-	}
-	return len(gone), nil
+	})
 }
 
 // alarmAll tells, once, of disputes that were not answered in time.
 func (s *Service) alarmAll(ctx context.Context) (int, error) {
-	today := recovery.DayOf(s.Clock.Now(), s.Ladder.Zone)
-	late, err := list(ctx, s, func(tx Tx) ([]Dispute, error) { return tx.NotAlarmed(ctx, today, chunk) })
+	now := s.Clock.Now()
+	late, err := list(ctx, s, func(tx Tx) ([]Dispute, error) {
+		return tx.NotAlarmed(ctx, recovery.DayOf(now, s.Ladder.Zone), now, chunk)
+	})
 	if err != nil {
 		return 0, err
 	}
-	for _, d := range late {
+	return each(ctx, s, JobAlarm, late, referenceOf, func(d Dispute) (bool, error) {
+		alarmed := false
 		err := s.Keeping.Do(ctx, func(tx Tx) error {
+			alarmed = false
 			d, err := tx.LockDispute(ctx, d.Reference)
 			if err != nil || d.Overdue || !Open(d.State) {
 				return err
 			}
-			d.Overdue = true
+			d.Overdue, alarmed = true, true
 			d.Revision++
 			return tx.PutDispute(ctx, d, d.event("not answered in time", s.byJob()))
 		})
-		if err != nil {
-			return 0, err
+		if err == nil && alarmed {
+			s.Log.ErrorContext(ctx, "a dispute was not answered in time", "dispute", d.Reference, "due", d.DueDay.String(), "assignee", d.Assignee)
 		}
-		s.Log.ErrorContext(ctx, "a dispute was not answered in time", "dispute", d.Reference, "due", d.DueDay.String(), "assignee", d.Assignee)
-	}
-	return len(late), nil
+		return alarmed, err
+	})
 }
 
 // refundAll orders refunds of what has come back to wallets.
@@ -177,21 +208,17 @@ func (s *Service) refundAll(ctx context.Context) (int, error) {
 	if s.Refunder == nil {
 		return 0, nil
 	}
-	wanted, err := list(ctx, s, func(tx Tx) ([]Dispute, error) { return tx.RefundsWanted(ctx, chunk) })
-	n := 0
-	for _, d := range wanted {
-		done := false
-		one := s.Keeping.Do(ctx, func(tx Tx) (err error) {
+	wanted, err := list(ctx, s, func(tx Tx) ([]Dispute, error) { return tx.RefundsWanted(ctx, s.Clock.Now(), chunk) })
+	if err != nil {
+		return 0, err
+	}
+	return each(ctx, s, JobRefund, wanted, referenceOf, func(d Dispute) (done bool, err error) {
+		err = s.Keeping.Do(ctx, func(tx Tx) (err error) {
 			done, err = s.refund(ctx, tx, d.Reference)
 			return err
 		})
-		if one != nil {
-			err = errors.Join(err, fmt.Errorf("dispute %s: %w", d.Reference, one))
-		} else if done {
-			n++
-		}
-	}
-	return n, err
+		return done, err
+	})
 }
 
 // refund orders one refund, once its posting was followed.

@@ -287,10 +287,14 @@ func (s *system) startDisputes(ctx context.Context) error {
 		}
 	}
 	flags := &dispute.Flags{Service: service, Limits: dispute.AssumedLimits(disputeTolls{s.parts.network}, journeys)}
-	var open, overdue atomic.Int64
+	var open, overdue, waiting atomic.Int64
+	failed := prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "freeflow", Subsystem: "disputes", Name: "failed_total", Help: "Items of the work on disputes and flags that failed and were put off."}, []string{"job"})
+	service.Failed = func(job string) { failed.WithLabelValues(job).Inc() }
 	raised := prometheus.NewCounter(prometheus.CounterOpts{Namespace: "freeflow", Subsystem: "disputes", Name: "flags_total", Help: "Flags raised on postings that cannot be right."})
 	for _, m := range []prometheus.Collector{
-		raised,
+		raised, failed,
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: "freeflow", Subsystem: "disputes", Name: "put_off", Help: "Items that failed and are tried again later, or were lately; should be 0."},
+			func() float64 { return float64(waiting.Load()) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: "freeflow", Subsystem: "disputes", Name: "open", Help: "Open disputes."}, func() float64 { return float64(open.Load()) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: "freeflow", Subsystem: "disputes", Name: "overdue", Help: "Open disputes that were not answered in time; should be 0."},
 			func() float64 { return float64(overdue.Load()) }),
@@ -300,25 +304,31 @@ func (s *system) startDisputes(ctx context.Context) error {
 		}
 	}
 	once := func() error {
-		if _, err := service.Work(ctx); err != nil {
-			return err
-		}
+		_, err := service.Work(ctx)
 		for {
-			postings, n, err := flags.Scan(ctx, flagPostings)
+			postings, n, scanErr := flags.Scan(ctx, flagPostings)
 			raised.Add(float64(n))
-			if err != nil {
-				return err
-			}
+			err = errors.Join(err, scanErr)
 			if postings < flagPostings {
 				break
 			}
 		}
-		return service.Keeping.View(ctx, func(tx dispute.Tx) error {
+		return errors.Join(err, service.Keeping.View(ctx, func(tx dispute.Tx) error {
 			o, late, err := tx.CountDisputes(ctx, recovery.DayOf(s.env.Clock.Now(), s.parts.network.Zone()))
 			open.Store(o)
 			overdue.Store(late)
+			all := int64(0)
+			for _, job := range dispute.Jobs() {
+				if err != nil {
+					return err
+				}
+				var n int64
+				n, err = tx.CountPutOff(ctx, job)
+				all += n
+			}
+			waiting.Store(all)
 			return err
-		})
+		}))
 	}
 	s.group.Go(func() error {
 		tick := time.NewTicker(disputesEvery)
