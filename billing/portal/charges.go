@@ -2,7 +2,6 @@ package portal
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -12,6 +11,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"freeflow/billing"
+	"freeflow/billing/motorist"
 	"freeflow/internal/web"
 )
 
@@ -169,36 +169,17 @@ func (p *Portal) postings(w *words, transactions []billing.Transaction, account,
 	return views
 }
 
-// receipt reads the lines of a charge's detail: all of them or none. An amount
-// is a decimal, as a JSON string or number; a line may have none.
+// receipt is a charge's lines as they are shown: all of them or none.
 func receipt(detail []byte, currency string) ([]lineView, error) {
-	if len(detail) == 0 {
-		return nil, nil
-	}
-	var read struct {
-		Lines []struct {
-			Text   string          `json:"text"`
-			Amount json.RawMessage `json:"amount"`
-		} `json:"lines"`
-	}
-	if err := json.Unmarshal(detail, &read); err != nil {
+	read, err := motorist.Receipt(detail)
+	if err != nil {
 		return nil, err
 	}
 	var lines []lineView
-	for _, l := range read.Lines {
+	for _, l := range read {
 		line := lineView{Text: l.Text}
-		text := string(l.Amount)
-		if len(l.Amount) > 0 && l.Amount[0] == '"' {
-			if err := json.Unmarshal(l.Amount, &text); err != nil {
-				return nil, err
-			}
-		}
-		if text != "" && text != "null" {
-			cents, err := billing.ParseCents(text)
-			if err != nil {
-				return nil, err
-			}
-			line.Amount = money(cents, currency)
+		if l.Priced {
+			line.Amount = money(l.Cents, currency)
 		}
 		lines = append(lines, line)
 	}

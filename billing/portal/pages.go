@@ -93,7 +93,7 @@ type pages struct{ byName map[string]*template.Template }
 
 func newPages() (*pages, error) {
 	p := &pages{byName: map[string]*template.Template{}}
-	for _, name := range []string{"home", "record", "charge", "sign-in", "error"} {
+	for _, name := range []string{"home", "record", "charge", "views", "sign-in", "error"} {
 		t, err := template.New("layout.html").Option("missingkey=error").Funcs(template.FuncMap{"pair": pair}).
 			ParseFS(pageFiles, "pages/layout.html", "pages/parts.html", "pages/"+name+".html")
 		if err != nil {

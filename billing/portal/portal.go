@@ -1,5 +1,6 @@
 // Package portal owns the motorists' pages: signing in, what I owe, my passes
-// and other charges as they happen, and what each was for.
+// and other charges as they happen, what each was for, and who of the
+// staff looked at them.
 //
 // Invariants: a page shows the signed-in account's data and no other's; what
 // belongs to another account is answered like what does not exist. Sign-in
@@ -24,6 +25,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"freeflow/billing"
+	"freeflow/internal/audit"
 	"freeflow/internal/clock"
 	"freeflow/internal/web"
 )
@@ -36,6 +38,13 @@ type Books interface {
 	Charge(ctx context.Context, id string) (billing.Charge, []billing.Transaction, error)
 	ChargeRevisions(ctx context.Context, id string) ([]billing.ChargeRevision, error)
 	Charges(ctx context.Context, f billing.ChargeFilter) (list []billing.Charge, next string, err error)
+}
+
+// Views tells who of the staff looked at people's movements.
+type Views interface {
+	// Views returns who looked at an account's, the newest first, at most limit
+	// before the one of an id (empty: from the newest).
+	Views(ctx context.Context, account, before string, limit int) ([]audit.Seen, error)
 }
 
 // Logins finds sign-ins; billing.Credentials is one.
@@ -54,6 +63,7 @@ type Names interface {
 // Parts are what a portal is made of.
 type Parts struct {
 	Books  Books
+	Views  Views
 	Logins Logins
 	Names  Names
 	Feed   *Feed
@@ -81,7 +91,7 @@ type Portal struct {
 
 // New returns a portal made of the parts.
 func New(parts Parts) (*Portal, error) {
-	if parts.Books == nil || parts.Logins == nil || parts.Names == nil || parts.Feed == nil ||
+	if parts.Books == nil || parts.Views == nil || parts.Logins == nil || parts.Names == nil || parts.Feed == nil ||
 		parts.Zone == nil || parts.Clock == nil || parts.Log == nil {
 		return nil, errors.New("motorists' portal: every part is needed")
 	}
@@ -132,6 +142,7 @@ func (p *Portal) Routes(e *echo.Echo) {
 	g.POST("/sign-out", p.signOut, web.LimitBody(8<<10), timed)
 	g.GET("/passes/:id", p.record, timed)
 	g.GET("/charge", p.charge, timed)
+	g.GET("/views", p.whoLooked, timed)
 	g.GET("/events", p.events)
 	g.GET("/assets/:name", p.asset)
 }

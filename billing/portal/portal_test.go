@@ -19,6 +19,7 @@ import (
 
 	"freeflow/billing"
 	"freeflow/billing/books"
+	"freeflow/internal/audit"
 	"freeflow/internal/clock"
 	"freeflow/internal/web"
 )
@@ -34,6 +35,17 @@ var (
 )
 
 type names struct{}
+
+// views reads the audit trail.
+type views struct{ *books.Store }
+
+func (v views) Views(ctx context.Context, account, before string, limit int) (list []audit.Seen, err error) {
+	err = v.View(ctx, func(tx *books.Tx) error {
+		list, err = audit.Views(ctx, tx.Session(), account, before, limit)
+		return err
+	})
+	return list, err
+}
 
 func (names) TollPoint(name string) (en, zh string) {
 	if name == "CHT-N" {
@@ -78,7 +90,7 @@ func newPlace(t *testing.T, change ...func(*Parts)) *place {
 			t.Fatal(err)
 		}
 	}
-	parts := Parts{Books: p.books, Logins: p.books, Names: names{}, Feed: NewFeed(), Zone: hk, Clock: p.clock, Log: log}
+	parts := Parts{Books: p.books, Views: views{p.books}, Logins: p.books, Names: names{}, Feed: NewFeed(), Zone: hk, Clock: p.clock, Log: log}
 	for _, f := range change {
 		f(&parts)
 	}

@@ -10,6 +10,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/labstack/echo/v4"
+
 	"freeflow/internal/clock"
 	"freeflow/internal/recent"
 )
@@ -151,6 +153,16 @@ func (s seal) of(purpose, text string) string {
 
 func (s seal) holds(purpose, text, sealed string) bool {
 	return subtle.ConstantTimeCompare([]byte(s.of(purpose, text)), []byte(sealed)) == 1
+}
+
+// Account returns the account of the request's session, which counts as its use;
+// ok is false where nobody is signed in, or not any more.
+func (p *Portal) Account(c echo.Context) (id string, ok bool) {
+	s := p.who(c)
+	if s == nil {
+		return "", false
+	}
+	return s.account, true
 }
 
 // Names of cookies. Where the portal is reached by https they are bound to the

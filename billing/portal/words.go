@@ -37,6 +37,10 @@ type words struct {
 	Parking, OtherCharges, OneCharge, ManyCharges, NotAllCharges, Charge string
 	PostingCharge, NothingCharged, Receipt, Details, Creditor            string
 
+	ViewsTitle, ViewsLink, ViewsLead, NoViews, ViewsOlder             string
+	OneViewed, OneListed, OneExported, Everybody, StaffRole, SomeRole string
+	OneRecord, ManyRecords, ViewReason, ViewNoReason, ViewPage        string
+
 	NotFoundTitle, NotFoundNote, ErrorTitle, ErrorNote, ForbiddenNote, QuoteID string
 }
 
@@ -82,6 +86,14 @@ var english = words{
 	NotAllCharges: "Only the latest charges of the month are shown.", Charge: "Charge",
 	PostingCharge: "Charged", NothingCharged: "Nothing has been charged for this.", Receipt: "Receipt", Details: "Details",
 	Creditor: "Payable to",
+
+	ViewsTitle: "Who looked at my data", ViewsLink: "Who looked at my data",
+	ViewsLead: "Whenever one of our staff looks at your movements, it is written down here: when, in which role, at what, and why.",
+	NoViews:   "Nobody of our staff has looked at your movements.", ViewsOlder: "Earlier views",
+	OneViewed: "Looked at one record", OneListed: "Looked at a list", OneExported: "Took a copy away",
+	Everybody: "of all accounts, not yours alone", StaffRole: "Staff", SomeRole: "Role",
+	OneRecord: " record of yours", ManyRecords: " records of yours", ViewReason: "Reason", ViewNoReason: "No reason was given",
+	ViewPage: "What was asked",
 
 	NotFoundTitle: "There is no such page", NotFoundNote: "Check the address, or go back to your passes.",
 	ErrorTitle: "That did not work", ErrorNote: "The fault is ours. Nothing you owe or paid has changed by it. Please try again in a moment.",
@@ -129,6 +141,14 @@ var chinese = words{
 	NotAllCharges: "只顯示本月最近的收費。", Charge: "收費",
 	PostingCharge: "收取費用", NothingCharged: "此項沒有收費。", Receipt: "收據", Details: "詳情",
 	Creditor: "收款機構",
+
+	ViewsTitle: "誰查閱過我的資料", ViewsLink: "誰查閱過我的資料",
+	ViewsLead: "職員每次查閱你的行車紀錄，均會在此記錄時間、職務、查閱內容及原因。",
+	NoViews:   "沒有職員查閱過你的行車紀錄。", ViewsOlder: "較早的查閱紀錄",
+	OneViewed: "查閱一項紀錄", OneListed: "查閱清單", OneExported: "取走副本",
+	Everybody: "涉及所有帳戶，並非只限於你", StaffRole: "職員", SomeRole: "職務",
+	OneRecord: " 項你的紀錄", ManyRecords: " 項你的紀錄", ViewReason: "原因", ViewNoReason: "沒有提供原因",
+	ViewPage: "查閱的功能",
 
 	NotFoundTitle: "找不到網頁", NotFoundNote: "請檢查網址，或返回通行紀錄。",
 	ErrorTitle: "未能完成", ErrorNote: "系統出錯，你的欠款及已繳款項不受影響。請稍後再試。",

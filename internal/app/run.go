@@ -443,9 +443,10 @@ func (s *system) operator(ctx context.Context) (*echo.Echo, error) {
 // portal is what motorists and the public see.
 func (s *system) portal(ctx context.Context) (*echo.Echo, error) {
 	e := web.NewEcho(s.log, s.env.Clock)
+	var own []byte
 	if s.flags.runs("portal") {
 		p, err := portal.New(portal.Parts{
-			Books: s.parts.books, Logins: s.parts.books, Names: names{s.parts.network}, Feed: s.feed,
+			Books: s.parts.books, Views: views{s.parts.books}, Logins: s.parts.books, Names: names{s.parts.network}, Feed: s.feed,
 			Zone: s.parts.network.Zone(), Clock: s.env.Clock, Log: s.log, Secure: s.flags.https,
 		})
 		if err != nil {
@@ -453,6 +454,14 @@ func (s *system) portal(ctx context.Context) (*echo.Echo, error) {
 		}
 		p.Routes(e)
 		s.group.Go(func() error { return followCharges(ctx, s.parts.brokers, s.feed, s.log) })
+		if s.payments != nil {
+			if own, err = s.motorists(e, p); err != nil {
+				return nil, err
+			}
+			if !s.flags.runs("operator") {
+				s.group.Go(func() error { return s.pruneBillingOnce(ctx) })
+			}
+		}
 	}
 	var docs [][]byte
 	if s.parking != nil {
@@ -461,7 +470,7 @@ func (s *system) portal(ctx context.Context) (*echo.Echo, error) {
 	if s.payments != nil && s.flags.runs("portal") {
 		s.payments.public.Routes(e)
 		s.payments.public.DisputeRoutes(e, public.Disputing{Service: s.disputes(), View: s.parts.books.View})
-		docs = append(docs, public.OpenAPI(), public.DisputesOpenAPI())
+		docs = append(docs, public.OpenAPI(), public.DisputesOpenAPI(), own)
 	}
 	if len(docs) == 0 {
 		return e, nil
