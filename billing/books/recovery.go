@@ -98,8 +98,8 @@ func (t *Tx) PutCase(ctx context.Context, c recovery.Case, e recovery.Event) err
 		err = fmt.Errorf("%w: it stands at another revision than %d", database.ErrRetry, c.Revision-1)
 	}
 	if err == nil {
-		_, err = t.db.Exec(ctx, `INSERT INTO recovery_event (receivable, revision, at_micros, stage, what, done_by, reason) VALUES (`+database.Placeholders(1, 7)+`)`,
-			e.Receivable, e.Revision, microsOf(e.At), e.Stage, e.What, e.By, e.Reason)
+		_, err = t.db.Exec(ctx, `INSERT INTO recovery_event (receivable, revision, at_micros, stage, what, done_by, reason, notice) VALUES (`+database.Placeholders(1, 8)+`)`,
+			e.Receivable, e.Revision, microsOf(e.At), e.Stage, e.What, e.By, e.Reason, e.Notice)
 	}
 	if err != nil {
 		return fmt.Errorf("storing the case of %s: %w", c.Receivable, err)
@@ -129,13 +129,13 @@ func (t *Tx) Cases(ctx context.Context, vehicle, stage, afterVehicle, afterRecei
 // CaseEvents returns all steps of a case. See recovery.Tx.
 func (t *Tx) CaseEvents(ctx context.Context, receivable string) ([]recovery.Event, error) {
 	var list []recovery.Event
-	err := database.Each(ctx, t.db, `SELECT receivable, revision, at_micros, stage, what, done_by, reason FROM recovery_event
+	err := database.Each(ctx, t.db, `SELECT receivable, revision, at_micros, stage, what, done_by, reason, notice FROM recovery_event
 		WHERE receivable = $1 ORDER BY revision`, []any{receivable}, func(r database.Rows) error {
 		var (
 			e  recovery.Event
 			at int64
 		)
-		err := r.Scan(&e.Receivable, &e.Revision, &at, &e.Stage, &e.What, &e.By, &e.Reason)
+		err := r.Scan(&e.Receivable, &e.Revision, &at, &e.Stage, &e.What, &e.By, &e.Reason, &e.Notice)
 		e.At = instantOf(at)
 		list = append(list, e)
 		return err
@@ -150,7 +150,7 @@ func (t *Tx) CaseEvents(ctx context.Context, receivable string) ([]recovery.Even
 func (t *Tx) Pauses(ctx context.Context, receivable string) (recovery.Pauses, error) {
 	var list recovery.Pauses
 	err := database.Each(ctx, t.db, `SELECT id, scope, from_day, to_day, recorded_by, reason, recorded_at FROM recovery_pause
-		WHERE scope = '' OR scope = $1 ORDER BY from_day, id`, []any{receivable}, func(r database.Rows) error {
+		WHERE (scope = '' OR scope = $1) AND withdrawn_at = 0 ORDER BY from_day, id`, []any{receivable}, func(r database.Rows) error {
 		var (
 			p            recovery.Pause
 			from, to, at int64
@@ -184,6 +184,33 @@ func (t *Tx) Wake(ctx context.Context, scope string, at time.Time) error {
 		return fmt.Errorf("waking cases: %w", err)
 	}
 	return nil
+}
+
+// WakeClimbed makes ended cases due. See recovery.Tx.
+func (t *Tx) WakeClimbed(ctx context.Context, scope string, since, at time.Time) error {
+	_, err := t.db.Exec(ctx, `UPDATE recovery_case SET next_at = $2 WHERE ($1 = '' OR receivable = $1) AND stage = 'ended' AND next_at = 0 AND receivable IN
+		(SELECT e.receivable FROM recovery_event e WHERE e.at_micros >= $3 AND e.what IN ('surcharge 1', 'surcharge 2', 'licence hold'))`,
+		scope, microsOf(at), microsOf(since))
+	if err != nil {
+		return fmt.Errorf("waking cases that ended: %w", err)
+	}
+	return nil
+}
+
+// WithdrawPause takes a pause back. See recovery.Tx.
+func (t *Tx) WithdrawPause(ctx context.Context, id, scope string, d recovery.Deed) (bool, error) {
+	n, err := t.db.Exec(ctx, `UPDATE recovery_pause SET withdrawn_at = $3, withdrawn_by = $4, withdrawn_why = $5 WHERE id = $1 AND scope = $2 AND withdrawn_at = 0`,
+		id, scope, microsOf(d.Now), d.By, d.Reason)
+	if err == nil && n == 0 {
+		known := int64(0)
+		if _, err = database.One(ctx, t.db, `SELECT count(*) FROM recovery_pause WHERE id = $1 AND scope = $2`, []any{id, scope}, &known); err == nil && known == 0 {
+			err = billing.ErrNotFound
+		}
+	}
+	if err != nil {
+		return false, fmt.Errorf("taking pause %s back: %w", id, err)
+	}
+	return n > 0, nil
 }
 
 // RecordRecovery adds to the audit trail. See recovery.Tx.

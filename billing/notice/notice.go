@@ -32,6 +32,9 @@ const (
 	SecondSurcharge = "surcharge-2"
 	// LicenceHold says that the vehicle licence will not be renewed.
 	LicenceHold = "licence-hold"
+	// SurchargeStruck says that a surcharge was imposed too early, and is taken
+	// back.
+	SurchargeStruck = "surcharge-struck"
 	// Processing and Debited are the two of a daily debit; Failed its failure.
 	Processing = "debit-processing"
 	Debited    = "debit-result"

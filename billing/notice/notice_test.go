@@ -238,7 +238,7 @@ func TestTexts(t *testing.T) {
 	}
 	for _, kind := range []string{
 		notice.Payment, notice.FirstSurcharge, notice.SecondSurcharge, notice.LicenceHold, notice.Processing, notice.Debited, notice.Failed,
-		notice.LowBalance, notice.ToppedUp, notice.Corrected, notice.Refunded, notice.Dispute, notice.Statement,
+		notice.LowBalance, notice.ToppedUp, notice.SurchargeStruck, notice.Corrected, notice.Refunded, notice.Dispute, notice.Statement,
 	} {
 		lines := map[string]int{}
 		for _, language := range []string{"en", "zh-HK"} {

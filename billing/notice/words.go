@@ -30,6 +30,10 @@ var texts = map[string]map[string]Text{
 		"en":    {"Vehicle licence: {amount} is overdue", "{amount} is overdue. We have told the licensing authority; the vehicle licence will not be renewed until it is paid.\nPay with the plate and notice number {number}."},
 		"zh-HK": {"車輛牌照：{amount} 逾期未繳", "{amount} 逾期未繳。我們已通知發牌當局，繳清前車輛牌照不獲續期。\n可憑車牌號碼及通知書編號 {number} 繳付。"},
 	},
+	SurchargeStruck: {
+		"en":    {"Surcharge taken back: {amount}", "A surcharge of {amount} was added before its deadline had passed, and is taken back.\nDays on which you could not pay, or the toll was in dispute, do not count.\nWhat you have paid of it is yours again."},
+		"zh-HK": {"撤銷附加費：{amount}", "附加費 {amount} 於限期屆滿前徵收，現予撤銷。\n未能繳付或隧道費有爭議的日子不計算在內。\n已繳的附加費會歸還給你。"},
+	},
 	Processing: {
 		"en":    {"We are collecting {amount}", "We are collecting {amount} for {trips} charges of {day} by your card. You will be told the result."},
 		"zh-HK": {"正在收取 {amount}", "我們正以你的信用卡收取 {day} 共 {trips} 項收費 {amount}，並會通知你結果。"},

@@ -43,6 +43,7 @@ func (u *Unpaid) Routes(g *echo.Group) {
 	g.POST("/v1/unpaid/:id/waivers", u.waive, timed)
 	g.POST("/v1/outages", u.outage, timed)
 	g.POST("/v1/outages/:id/end", u.outageEnds, timed)
+	g.POST("/v1/outages/:id/withdrawal", u.outageWithdrawn, timed)
 	g.GET("/v1/licence-holds", u.holds, timed)
 	g.GET("/v1/notices/:id", u.getNotice, timed)
 	g.POST("/v1/notices/:id/deliveries", u.delivered, timed)
@@ -197,7 +198,10 @@ func (u *Unpaid) outage(c echo.Context) error {
 			if from.Before(now.AddDate(0, 0, -1)) || from.After(now.Add(graceAhead)) {
 				return once.Answer{}, web.BadField("/from", "an outage that goes on begins now; for one that is over, say until when")
 			}
-			if err := u.Ladder.Stop(ctx, tx, id, "", u.deed(c, body.Reason)); err != nil {
+			if from.After(now) {
+				from = now // the other's clock is ahead
+			}
+			if err := u.Ladder.Down(ctx, tx, id, from, u.deed(c, body.Reason)); err != nil {
 				return once.Answer{}, err
 			}
 			return answer(http.StatusCreated, map[string]any{"id": id, "from": shown(from), "to": nil}, "")
@@ -224,6 +228,20 @@ func (u *Unpaid) outageEnds(c echo.Context) error {
 			return once.Answer{}, err
 		}
 		return answer(http.StatusOK, map[string]any{"id": c.Param("id"), "ended_at": shown(d.Now)}, "")
+	})
+}
+
+// outageWithdrawn takes an outage back that was wrong: its days count again.
+func (u *Unpaid) outageWithdrawn(c echo.Context) error {
+	var body struct {
+		Reason string `json:"reason"`
+	}
+	return repeatable(c, u.Books, &body, func(ctx context.Context, tx *books.Tx, _ once.Request) (once.Answer, error) {
+		d := u.deed(c, body.Reason)
+		if err := u.Ladder.Withdraw(ctx, tx, c.Param("id"), d); err != nil {
+			return once.Answer{}, err
+		}
+		return answer(http.StatusOK, map[string]any{"id": c.Param("id"), "withdrawn_at": shown(d.Now)}, "")
 	})
 }
 

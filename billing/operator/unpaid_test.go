@@ -87,6 +87,15 @@ func TestUnpaidJourney(t *testing.T) {
 	s.must(t, 201, "POST", "/v1/outages", "o1", `{"from":"2026-12-01T00:00:00Z","to":"2026-12-02T00:00:00Z","reason":"the bank was down"}`)
 	going := s.must(t, 201, "POST", "/v1/outages", "o2", `{"from":"`+s.clock.Now().Format(time.RFC3339)+`","reason":"the bank is down"}`)
 	s.must(t, 200, "POST", "/v1/outages/"+url.PathEscape(going["id"].(string))+"/end", "o3", `{"reason":"it is back"}`)
+	wrong := s.must(t, 201, "POST", "/v1/outages", "o5", `{"from":"2026-12-20T00:00:00Z","to":"2026-12-21T00:00:00Z","reason":"the bank was down"}`)
+	path := "/v1/outages/" + url.PathEscape(wrong["id"].(string)) + "/withdrawal"
+	s.must(t, 200, "POST", path, "o6", `{"reason":"another bank"}`)
+	if code, answer := s.ask(t, "POST", path, "o7", `{"reason":""}`); code != 422 {
+		t.Errorf("taken back without a reason: %d %v", code, answer)
+	}
+	if code, answer := s.ask(t, "POST", "/v1/outages/none/withdrawal", "o8", `{"reason":"x"}`); code != 404 {
+		t.Errorf("taking back what is not there: %d %v", code, answer)
+	}
 	if code, answer := s.ask(t, "POST", "/v1/outages", "o4", `{"from":"2000-12-01T00:00:00Z","to":"2026-11-02T00:00:00Z","reason":"x"}`); code != 422 {
 		t.Errorf("an outage of 26 years: %d %v", code, answer)
 	}

@@ -289,7 +289,7 @@ func (l *Ladder) step(ctx context.Context, tx Tx, receivable string, now time.Ti
 		return err
 	}
 	today := DayOf(now, l.Zone)
-	var what, reason string
+	var what, reason, ground string
 	r, err := tx.Receivable(ctx, receivable)
 	if errors.Is(err, billing.ErrNotFound) {
 		r, err = billing.Receivable{Account: c.Account, Vehicle: c.Vehicle}, nil
@@ -298,6 +298,13 @@ func (l *Ladder) step(ctx context.Context, tx Tx, receivable string, now time.Ti
 		return err
 	}
 	switch {
+	case c.Stage == Ended:
+		// Looked at once more, since days that do not count became known.
+		c.NextAt, c.DueDay = time.Time{}, 0
+		if what, _, err = l.reconsider(ctx, tx, &c, rest, now); err != nil {
+			return err
+		}
+		reason = tooEarly
 	case toll == 0:
 		// What is not owed cannot have been late.
 		if err := l.strikeAll(ctx, tx, &c, now); err != nil {
@@ -321,12 +328,25 @@ func (l *Ladder) step(ctx context.Context, tx Tx, receivable string, now time.Ti
 		if err := l.restart(&c, r, r.RestCents(), post, now); err != nil {
 			return err
 		}
-	case rest == 0:
-		c.Stage, c.NextAt, c.DueDay = Ended, time.Time{}, 0
-		what, reason = "ended", "paid"
 	default:
-		if what, err = l.rung(ctx, tx, &c, rest, today, now, post); err != nil {
+		if what, rest, err = l.reconsider(ctx, tx, &c, rest, now); err != nil {
 			return err
+		}
+		switch {
+		case rest == 0 && what == "":
+			c.Stage, c.NextAt, c.DueDay = Ended, time.Time{}, 0
+			what, reason = "ended", "paid"
+		case rest == 0:
+			c.Stage, c.NextAt, c.DueDay = Ended, time.Time{}, 0
+			reason = tooEarly
+		case what != "":
+			// By then what was taken back is followed in all places.
+			c.NextAt, reason = now.Add(time.Hour), tooEarly
+		default:
+			ground = c.Notice
+			if what, err = l.rung(ctx, tx, &c, rest, today, now, post); err != nil {
+				return err
+			}
 		}
 	}
 	if what == "" {
@@ -335,7 +355,9 @@ func (l *Ladder) step(ctx context.Context, tx Tx, receivable string, now time.Ti
 	d := byJob(now)
 	d.Reason = reason
 	c.Revision++
-	return tx.PutCase(ctx, c, l.event(&c, what, d))
+	e := l.event(&c, what, d)
+	e.Notice = ground
+	return tx.PutCase(ctx, c, e)
 }
 
 // rung decides what follows for a case that owes, and says what it did; nothing
@@ -350,7 +372,7 @@ func (l *Ladder) rung(ctx context.Context, tx Tx, c *Case, rest int64, today Day
 	if c.Waived != "" {
 		return "", nil
 	}
-	paused, err := tx.Pauses(ctx, c.Receivable)
+	paused, err := l.pauses(ctx, tx, c.Receivable)
 	if err != nil {
 		return "", err
 	}
@@ -386,16 +408,16 @@ func (l *Ladder) rung(ctx context.Context, tx Tx, c *Case, rest int64, today Day
 	switch c.Stage {
 	case Opened:
 		c.Stage = First
-		return "surcharge 1", l.impose(ctx, tx, c, 1, rest, today, now, post.to(notice.FirstSurcharge, c.Receivable, c.Account, c.Vehicle))
+		return stepFirst, l.impose(ctx, tx, c, 1, rest, today, now, post.to(notice.FirstSurcharge, c.Receivable, c.Account, c.Vehicle))
 	case First:
 		c.Stage = Second
-		return "surcharge 2", l.impose(ctx, tx, c, 2, rest, today, now, post.to(notice.SecondSurcharge, c.Receivable, c.Account, c.Vehicle))
+		return stepSecond, l.impose(ctx, tx, c, 2, rest, today, now, post.to(notice.SecondSurcharge, c.Receivable, c.Account, c.Vehicle))
 	}
 	c.Stage, c.DueDay, c.NextAt = Held, 0, now.Add(heldAgain)
 	letter := post.to(notice.LicenceHold, c.Receivable, c.Account, c.Vehicle)
 	letter.add(rest, 0, l.items(c)...)
 	c.Notice, c.Number = letter.id, letter.number
-	return "licence hold", nil
+	return stepHold, nil
 }
 
 // items are the receivables of a case.

@@ -99,17 +99,24 @@ func (l *Ladder) Resume(ctx context.Context, tx Tx, id, scope string, d Deed) er
 			return nil
 		}
 		p.To = DayOf(d.Now, l.Zone) + 1
+		if p.Scope == "" {
+			p.To = min(p.To, p.From+longestOutageDays)
+		}
 		return l.pause(ctx, tx, "deadlines.resumed", p, d)
 	}
 	return fmt.Errorf("ending pause %s: %w", id, billing.ErrNotFound)
 }
 
-// longestOutage bounds an outage, against a slip of the pen that would stop all
-// deadlines for years.
-const longestOutage = 31 * 24 * time.Hour
+// longestOutage bounds an outage, against a slip of the pen, or an outage that
+// nobody ended, which would stop all deadlines for years.
+const (
+	longestOutageDays = 31
+	longestOutage     = longestOutageDays * 24 * time.Hour
+)
 
 // Outage records a time that is over, in which people could not pay: its days
-// do not count for anybody.
+// do not count for anybody. Surcharges that were imposed meanwhile, though their
+// deadline without those days had not passed, are taken back by the next run.
 func (l *Ladder) Outage(ctx context.Context, tx Tx, id string, from, to time.Time, d Deed) error {
 	if !from.Before(to) || to.After(d.Now) || to.Sub(from) > longestOutage {
 		return fmt.Errorf("recording an outage: %w", invalid("it must end after it began, have ended, and last 31 days at most"))
@@ -119,17 +126,62 @@ func (l *Ladder) Outage(ctx context.Context, tx Tx, id string, from, to time.Tim
 	}, d)
 }
 
+// Down records an outage that goes on, from an instant within the last day:
+// until Resume, or 31 days, no deadline passes. The same id again changes
+// nothing.
+func (l *Ladder) Down(ctx context.Context, tx Tx, id string, from time.Time, d Deed) error {
+	if from.After(d.Now) || from.Before(d.Now.AddDate(0, 0, -1)) {
+		return fmt.Errorf("recording an outage: %w", invalid("one that goes on began within the last day; of one that is over, say until when"))
+	}
+	return l.pause(ctx, tx, "deadlines.paused", Pause{ID: id, From: DayOf(from, l.Zone), By: d.By, Reason: d.Reason, RecordedAt: d.Now}, d)
+}
+
+// Withdraw takes an outage back that was wrong: its days count again. A
+// surcharge that was taken back for its sake is imposed again by the next run
+// that finds the deadline passed, with a notice. Doing it again changes
+// nothing. billing.ErrNotFound.
+func (l *Ladder) Withdraw(ctx context.Context, tx Tx, id string, d Deed) error {
+	err := d.check()
+	if err == nil {
+		var done bool
+		if done, err = tx.WithdrawPause(ctx, id, "", d); err == nil && !done {
+			return nil
+		}
+	}
+	if err == nil {
+		err = tx.Wake(ctx, "", d.Now)
+	}
+	if err == nil {
+		err = tx.RecordRecovery(ctx, "deadlines.pause-withdrawn", "", "", d)
+	}
+	if err != nil {
+		return fmt.Errorf("taking outage %s back: %w", id, err)
+	}
+	return nil
+}
+
 func (l *Ladder) pause(ctx context.Context, tx Tx, action string, p Pause, d Deed) error {
 	err := d.check()
 	if err == nil && (p.ID == "" || len(p.ID) > 256) {
 		err = invalid("the pause's id must be 1 to 256 bytes")
 	}
+	if err == nil && p.Scope != "" {
+		// A rung of it that is being climbed is waited for: who climbs after this
+		// sees the pause.
+		if _, err = tx.LockCase(ctx, p.Scope); errors.Is(err, billing.ErrNotFound) {
+			err = nil
+		}
+	}
 	if err == nil {
 		err = tx.PutPause(ctx, p)
 	}
 	if err == nil {
-		// Deadlines change: the cases are looked at again.
+		// Deadlines change: the cases are looked at again, also those that ended
+		// with a surcharge that was too early.
 		err = tx.Wake(ctx, p.Scope, d.Now)
+	}
+	if err == nil {
+		err = tx.WakeClimbed(ctx, p.Scope, p.From.Date(l.Zone), d.Now)
 	}
 	if err == nil {
 		err = tx.RecordRecovery(ctx, action, p.Scope, "", d)

@@ -10,6 +10,8 @@
 //   - no rung is climbed while a payment is under way or its outcome unknown;
 //   - days on which a dispute was open, or on which people could not pay since
 //     our own service was down, do not count;
+//   - a rung that was climbed too early by days that became known afterwards is
+//     taken back, and told;
 //   - what is no longer owed takes its surcharges with it; a waived surcharge
 //     is a revision to nothing, with who and why.
 //
@@ -97,6 +99,9 @@ type Event struct {
 	At          time.Time
 	Stage, What string
 	By, Reason  string
+	// Notice is the one whose proven arrival began the deadline that the step
+	// ended; empty where it ended none.
+	Notice string
 }
 
 // Tx is what this package needs of one transaction.
@@ -139,8 +144,14 @@ type Tx interface {
 	Pauses(ctx context.Context, receivable string) (Pauses, error)
 	// PutPause adds a pause, or sets the end of one; the rest never changes.
 	PutPause(ctx context.Context, p Pause) error
+	// WithdrawPause takes a pause of the scope back, with the deed; it reports
+	// whether that was done now. billing.ErrNotFound.
+	WithdrawPause(ctx context.Context, id, scope string, d Deed) (bool, error)
 	// Wake makes all cases of the scope due at the instant.
 	Wake(ctx context.Context, scope string, at time.Time) error
+	// WakeClimbed makes those of the scope that have ended due, of which a rung
+	// was climbed since an instant.
+	WakeClimbed(ctx context.Context, scope string, since, at time.Time) error
 	// RecordRecovery leaves an event in the audit trail: what was done to a
 	// receivable, or to everybody.
 	RecordRecovery(ctx context.Context, action, receivable, account string, d Deed) error

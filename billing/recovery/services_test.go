@@ -9,3 +9,9 @@ import (
 )
 
 func TestTwoLaddersPostgreSQL(t *testing.T) { testTwoLadders(t, databasetest.URL(t)) }
+
+func TestDisputeAgainstRungPostgreSQL(t *testing.T) {
+	for range 5 {
+		testDisputeAgainstRung(t, databasetest.URL(t))
+	}
+}
