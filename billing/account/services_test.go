@@ -12,3 +12,7 @@ import (
 func TestRegistryFollowsHoldingsPostgreSQL(t *testing.T) {
 	checkModel(t, openBooks(t, databasetest.URL(t)))
 }
+
+func TestActivationAgainstClosurePostgreSQL(t *testing.T) {
+	testActivationAgainstClosure(t, openBooks(t, databasetest.URL(t)), 100)
+}

@@ -118,7 +118,12 @@ func event(t Tag, at time.Time, d Deed) TagEvent {
 // Activate gives a tag to an account from an instant on. A class tag names the
 // account from then.
 func Activate(ctx context.Context, tx Tx, tag, account string, at time.Time, d Deed) (Tag, error) {
-	a, err := tx.Account(ctx, account)
+	// The account too: a closing would not see the tag, and leave it in use.
+	err := tx.LockMarks(ctx, []string{"account:" + account, "tag:" + tag})
+	var a Account
+	if err == nil {
+		a, err = tx.Account(ctx, account)
+	}
 	if err == nil {
 		err = open(a, at, at)
 	}
