@@ -254,3 +254,72 @@ func TestThrottlesAreTheAccounts(t *testing.T) {
 		t.Errorf("a change too many answered %d", rec.Code)
 	}
 }
+
+// TestACarThatChangedHands: a toll that was A's, paid by A, and is B's by a later
+// revision. A is told nothing of it any more, and B nothing of what was A's: not
+// before the posting is followed, nor after.
+func TestACarThatChangedHands(t *testing.T) {
+	w := newTester(t)
+	w.open("A")
+	w.open("B")
+	id := w.pass("A", 25_00)
+	w.ask(201, "POST", "/v1/me/payments", "A", "p", `{"charges":["`+id+`"],"token":"`+w.bank.AddToken("", "card", 500_00, "HKD")+`"}`)
+	h, err := w.books.History(w.Context(), strings.TrimPrefix(id, billing.ReceivablePass))
+	w.must(err)
+	moved := h.Pass
+	moved.Revision, moved.Account, moved.AmountCents, moved.Rule = 2, "B", 31_00, "off-peak"
+	w.offset++
+	w.must(w.books.Post(w.Context(), billing.Batch{From: w.offset - 1, To: w.offset, MaxMicros: 1, PostedAt: w.clock.Now(), Passes: []billing.Pass{moved}, Gap: 1}))
+	look := func(when string) {
+		w.ask(404, "GET", "/v1/me/charges/"+id, "A", "", "")
+		v := w.ask(200, "GET", "/v1/me/charges/"+id, "B", "", "")
+		if v["amount"] != "31.00" || v["paid"] != "0.00" || v["open"] != "31.00" || v["state"] != "open" {
+			t.Errorf("%s: %v", when, v)
+		}
+		if before := v["before"].([]any); len(before) != 0 {
+			t.Errorf("%s B is told how it stood for A: %v", when, before)
+		}
+		if paid := v["payments"].([]any); len(paid) != 0 {
+			t.Errorf("%s B is told what A paid: %v", when, paid)
+		}
+		if postings := v["postings"].([]any); len(postings) != 1 || at(postings, 0, "amount") != "31.00" {
+			t.Errorf("%s B is told A's postings: %v", when, postings)
+		}
+	}
+	look("before the posting is followed")
+	_, err = w.books.FollowPostings(w.Context(), 100, w.clock.Now())
+	w.must(err)
+	look("after it is followed")
+}
+
+// TestAnothersChargeIsLikeNone: charges that are no passes have ids of another
+// kind than those of the matrix.
+func TestAnothersChargeIsLikeNone(t *testing.T) {
+	w := newTester(t)
+	w.open("A")
+	w.open("B")
+	post := func(revision int64, account, text string, cents int64) {
+		_, err := w.books.PostCharge(w.Context(), billing.Charge{
+			ID: "s1", Kind: "parking", Revision: revision, Account: account, Creditor: "tdcp2", AmountCents: cents, Currency: "HKD", OccurredMicros: start.UnixMicro(), Description: text,
+		}, start)
+		w.must(err)
+		_, err = w.books.FollowPostings(w.Context(), 100, start)
+		w.must(err)
+	}
+	post(1, "A", "first", 12_00)
+	foreign := w.send(request("GET", "/v1/me/charges/charge:s1", "B", ""))
+	none := w.send(request("GET", "/v1/me/charges/charge:s2", "B", ""))
+	if foreign.Code != 404 || told(t, foreign.Body.Bytes()) != told(t, none.Body.Bytes()) {
+		t.Errorf("%d %s, nobody's %s", foreign.Code, foreign.Body, none.Body)
+	}
+	post(2, "B", "second", 15_00)
+	w.ask(404, "GET", "/v1/me/charges/charge:s1", "A", "", "")
+	v := w.ask(200, "GET", "/v1/me/charges/charge:s1", "B", "", "")
+	if len(v["before"].([]any)) != 0 || len(v["postings"].([]any)) != 1 || v["description"] != "second" {
+		t.Errorf("B is told what was A's: %v", v)
+	}
+	post(3, "B", "third", 16_00)
+	if v := w.ask(200, "GET", "/v1/me/charges/charge:s1", "B", "", ""); len(v["before"].([]any)) != 1 || at(v, "before", 0, "amount") != "15.00" {
+		t.Errorf("%v", v)
+	}
+}
