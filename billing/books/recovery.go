@@ -20,32 +20,33 @@ func (t *Tx) ChargeStands(ctx context.Context, id string) (billing.Charge, error
 }
 
 // Overdue returns open tolls that are on no ladder. See recovery.Tx.
-func (t *Tx) Overdue(ctx context.Context, before time.Time, nobodys bool, last billing.Receivable, limit int) ([]billing.Receivable, error) {
+func (t *Tx) Overdue(ctx context.Context, now, before time.Time, nobodys bool, last billing.Receivable, limit int) ([]billing.Receivable, error) {
 	whose := `r.account <> ''`
 	if nobodys {
 		whose = `r.account = ''`
 	}
 	list, err := t.receivables(ctx, `LEFT JOIN recovery_case c ON c.receivable = r.id WHERE r.kind = 'toll' AND r.paid_cents < r.amount_cents
 		AND r.posted_at < $1 AND r.hold = '' AND `+whose+` AND (c.receivable IS NULL OR c.stage = 'ended')
-		AND (r.posted_at > $3 OR (r.posted_at = $3 AND r.id > $4)) ORDER BY r.posted_at, r.id LIMIT $2`,
-		before.UnixMicro(), int64(limit), microsOf(last.PostedAt), last.ID)
+		AND (r.posted_at > $3 OR (r.posted_at = $3 AND r.id > $4))`+notPutOff(recovery.JobOpen, "r.id", 5)+` ORDER BY r.posted_at, r.id LIMIT $2`,
+		before.UnixMicro(), int64(limit), microsOf(last.PostedAt), last.ID, microsOf(now))
 	if err != nil {
 		return nil, fmt.Errorf("reading unpaid tolls: %w", err)
 	}
 	return list, nil
 }
 
-const caseColumns = `receivable, account, vehicle, stage, pass_day, due_day, number, notice, waived, opened_at, next_at, revision`
+const caseColumns = `receivable, account, vehicle, stage, pass_day, due_day, number, notice, waived, opened_at, next_at, stuck_at, revision`
 
 func (t *Tx) cases(ctx context.Context, where string, args ...any) ([]recovery.Case, error) {
 	var list []recovery.Case
 	err := database.Each(ctx, t.db, `SELECT `+caseColumns+` FROM recovery_case WHERE `+where, args, func(r database.Rows) error {
 		var (
-			c                       recovery.Case
-			pass, due, opened, next int64
+			c                              recovery.Case
+			pass, due, opened, next, stuck int64
 		)
-		err := r.Scan(&c.Receivable, &c.Account, &c.Vehicle, &c.Stage, &pass, &due, &c.Number, &c.Notice, &c.Waived, &opened, &next, &c.Revision)
+		err := r.Scan(&c.Receivable, &c.Account, &c.Vehicle, &c.Stage, &pass, &due, &c.Number, &c.Notice, &c.Waived, &opened, &next, &stuck, &c.Revision)
 		c.PassDay, c.DueDay, c.OpenedAt, c.NextAt = recovery.Day(pass), recovery.Day(due), instantOf(opened), instantOf(next)
+		c.StuckAt = instantOf(stuck)
 		list = append(list, c)
 		return err
 	})
@@ -57,7 +58,7 @@ func (t *Tx) cases(ctx context.Context, where string, args ...any) ([]recovery.C
 
 // DueCases returns cases to be looked at. See recovery.Tx.
 func (t *Tx) DueCases(ctx context.Context, at time.Time, limit int) ([]recovery.Case, error) {
-	return t.cases(ctx, `next_at <> 0 AND next_at <= $1 ORDER BY next_at, account, vehicle, receivable LIMIT $2`, at.UnixMicro(), int64(limit))
+	return t.cases(ctx, `next_at <> 0 AND next_at <= $1`+notPutOff(recovery.JobClimb, "receivable", 1)+` ORDER BY next_at, account, vehicle, receivable LIMIT $2`, at.UnixMicro(), int64(limit))
 }
 
 // LockCase locks a case. See recovery.Tx.
@@ -83,16 +84,16 @@ func (t *Tx) Case(ctx context.Context, receivable string) (recovery.Case, error)
 
 // PutCase adds or changes a case. See recovery.Tx.
 func (t *Tx) PutCase(ctx context.Context, c recovery.Case, e recovery.Event) error {
-	args := []any{c.Receivable, c.Account, c.Vehicle, c.Stage, int64(c.PassDay), int64(c.DueDay), c.Number, c.Notice, c.Waived, microsOf(c.OpenedAt), microsOf(c.NextAt), c.Revision}
+	args := []any{c.Receivable, c.Account, c.Vehicle, c.Stage, int64(c.PassDay), int64(c.DueDay), c.Number, c.Notice, c.Waived, microsOf(c.OpenedAt), microsOf(c.NextAt), microsOf(c.StuckAt), c.Revision}
 	var (
 		n   int64
 		err error
 	)
 	if c.Revision == 1 {
-		n, err = t.db.Exec(ctx, `INSERT INTO recovery_case (`+caseColumns+`) VALUES (`+database.Placeholders(1, 12)+`) ON CONFLICT DO NOTHING`, args...)
+		n, err = t.db.Exec(ctx, `INSERT INTO recovery_case (`+caseColumns+`) VALUES (`+database.Placeholders(1, 13)+`) ON CONFLICT DO NOTHING`, args...)
 	} else {
 		n, err = t.db.Exec(ctx, `UPDATE recovery_case SET account = $2, vehicle = $3, stage = $4, pass_day = $5, due_day = $6, number = $7, notice = $8,
-			waived = $9, opened_at = $10, next_at = $11, revision = $12 WHERE receivable = $1 AND revision = $12 - 1`, args...)
+			waived = $9, opened_at = $10, next_at = $11, stuck_at = $12, revision = $13 WHERE receivable = $1 AND revision = $13 - 1`, args...)
 	}
 	if err == nil && n != 1 {
 		err = fmt.Errorf("%w: it stands at another revision than %d", database.ErrRetry, c.Revision-1)
@@ -109,8 +110,8 @@ func (t *Tx) PutCase(ctx context.Context, c recovery.Case, e recovery.Event) err
 
 // Reschedule sets when a case is looked at again. See recovery.Tx.
 func (t *Tx) Reschedule(ctx context.Context, c recovery.Case) error {
-	n, err := t.db.Exec(ctx, `UPDATE recovery_case SET next_at = $2, due_day = $3 WHERE receivable = $1 AND revision = $4`,
-		c.Receivable, microsOf(c.NextAt), int64(c.DueDay), c.Revision)
+	n, err := t.db.Exec(ctx, `UPDATE recovery_case SET next_at = $2, due_day = $3, stuck_at = $4 WHERE receivable = $1 AND revision = $5`,
+		c.Receivable, microsOf(c.NextAt), int64(c.DueDay), microsOf(c.StuckAt), c.Revision)
 	if err == nil && n != 1 {
 		err = fmt.Errorf("%w: it stands at another revision than %d", database.ErrRetry, c.Revision)
 	}
@@ -124,6 +125,12 @@ func (t *Tx) Reschedule(ctx context.Context, c recovery.Case) error {
 func (t *Tx) Cases(ctx context.Context, vehicle, stage, afterVehicle, afterReceivable string, limit int) ([]recovery.Case, error) {
 	return t.cases(ctx, `($1 = '' OR vehicle = $1) AND ($2 = '' OR stage = $2) AND (vehicle > $3 OR (vehicle = $3 AND receivable > $4))
 		ORDER BY vehicle, receivable LIMIT $5`, vehicle, stage, afterVehicle, afterReceivable, int64(limit))
+}
+
+// StuckCases lists those that wait for a person. See recovery.Tx.
+func (t *Tx) StuckCases(ctx context.Context, afterVehicle, afterReceivable string, limit int) ([]recovery.Case, error) {
+	return t.cases(ctx, `stuck_at <> 0 AND (vehicle > $1 OR (vehicle = $1 AND receivable > $2)) ORDER BY vehicle, receivable LIMIT $3`,
+		afterVehicle, afterReceivable, int64(limit))
 }
 
 // CaseEvents returns all steps of a case. See recovery.Tx.
@@ -182,6 +189,16 @@ func (t *Tx) Wake(ctx context.Context, scope string, at time.Time) error {
 	_, err := t.db.Exec(ctx, `UPDATE recovery_case SET next_at = $2 WHERE ($1 = '' OR receivable = $1) AND next_at > $2`, scope, microsOf(at))
 	if err != nil {
 		return fmt.Errorf("waking cases: %w", err)
+	}
+	return nil
+}
+
+// WakeNotice makes the cases due whose latest notice it is.
+func (t *Tx) WakeNotice(ctx context.Context, id string, at time.Time) error {
+	_, err := t.db.Exec(ctx, `UPDATE recovery_case SET next_at = $2 WHERE notice = $1 AND next_at > $2 AND receivable IN
+		(SELECT i.receivable FROM payment_reference_item i JOIN notice n ON n.number = i.number WHERE n.id = $1)`, id, microsOf(at))
+	if err != nil {
+		return fmt.Errorf("waking the cases of a notice: %w", err)
 	}
 	return nil
 }

@@ -13,7 +13,8 @@ const heldRows = `SELECT account, plate, class, tag, exempt, from_micros, to_mic
 // registryRows is what it says.
 const registryRows = `SELECT account, plate, class, tag, exempt, from_micros, to_micros FROM assignment WHERE until_version = 0 AND source = 'accounts'`
 
-// accountProofs are the invariants of accounts, vehicles and tags.
+// accountProofs are the invariants of accounts, vehicles and tags, and of the
+// ladder of unpaid tolls.
 var accountProofs = []proof{
 	{
 		invariant: "holdings-never-overlap",
@@ -29,6 +30,16 @@ var accountProofs = []proof{
 		broken: []string{
 			`SELECT 'account "' || account || '" holds from ' || ` + text("from_micros") + ` || ' what the registry does not say' FROM (` + heldRows + ` EXCEPT ` + registryRows + `) AS missing`,
 			`SELECT 'the registry says of account "' || account || '" from ' || ` + text("from_micros") + ` || ' what it does not hold' FROM (` + registryRows + ` EXCEPT SELECT * FROM (` + heldRows + `) AS held) AS beyond`,
+		},
+	},
+	{
+		invariant: "rungs-follow-proof",
+		rows:      `SELECT count(*) FROM recovery_event WHERE what IN ('surcharge 1', 'surcharge 2', 'licence hold')`,
+		broken: []string{
+			`SELECT '"' || e.what || '" of ' || e.receivable || ' came though no notice had arrived' FROM recovery_event e LEFT JOIN notice n ON n.id = e.notice
+			WHERE e.what IN ('surcharge 1', 'surcharge 2', 'licence hold') AND (n.id IS NULL OR n.served_at = 0 OR n.served_at > e.at_micros)`,
+			`SELECT 'surcharge ' || c.id || ' stands and no step imposed it' FROM charge c WHERE c.kind = 'surcharge' AND c.amount_cents <> 0
+				AND NOT EXISTS (SELECT 1 FROM recovery_event e WHERE e.receivable = substr(c.id, 13) AND e.what = 'surcharge ' || substr(c.id, 11, 1))`,
 		},
 	},
 	{

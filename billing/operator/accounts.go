@@ -3,6 +3,7 @@ package operator
 import (
 	"context"
 	_ "embed"
+	"fmt"
 	"net/http"
 	"time"
 
@@ -381,6 +382,11 @@ func (a *Accounts) getTag(c echo.Context) error {
 		StoredValue *string     `json:"stored_value,omitempty"`
 		Events      []eventForm `json:"events"`
 	}
+	q := web.QueryOf(c, "reason")
+	reason := q.Text("reason")
+	if err := q.Err(); err != nil {
+		return err
+	}
 	ctx := c.Request().Context()
 	err = a.Books.Do(ctx, func(tx *books.Tx) error {
 		t, err := tx.Tag(ctx, tag)
@@ -395,8 +401,17 @@ func (a *Accounts) getTag(c echo.Context) error {
 		for _, e := range events {
 			view.Events = append(view.Events, eventForm{e.State, shown(e.At), shown(e.RecordedAt), e.Account, e.Plate, e.By, e.Reason})
 		}
-		if t.Kind != account.ClassTag {
-			return nil
+		// A tag names vehicles: whoever has or had it sees that it was looked at.
+		accounts := named(t.Account)
+		for _, e := range events {
+			accounts = append(accounts, named(e.Account)...)
+		}
+		err = audit.Note(ctx, tx.Session(), audit.Access{
+			At: a.Clock.Now(), By: by(c), Act: audit.Viewed, Page: "GET /v1/tags/{tag}", Subject: audit.Subject{Kind: "tag", ID: fmt.Sprintf("revision %d", t.Revision)},
+			Accounts: accounts, Records: 1, Reason: reason, Personal: map[string]any{"tag": tag},
+		})
+		if err != nil || t.Kind != account.ClassTag {
+			return err
 		}
 		w, err := tx.Wallet(ctx, billing.HolderTag+tag, t.Currency)
 		value := billing.FormatCents(w.BalanceCents)

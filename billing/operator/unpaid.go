@@ -15,6 +15,7 @@ import (
 	"freeflow/billing/books"
 	"freeflow/billing/notice"
 	"freeflow/billing/recovery"
+	"freeflow/billing/statement"
 	"freeflow/internal/audit"
 	"freeflow/internal/clock"
 	"freeflow/internal/once"
@@ -57,6 +58,7 @@ type caseForm struct {
 	PassDay    string      `json:"pass_day"`
 	DueDay     *string     `json:"due_day"`
 	Waived     string      `json:"waived,omitempty"`
+	StuckSince *string     `json:"stuck_since,omitempty"`
 	Notice     string      `json:"notice"`
 	ToPay      *string     `json:"to_pay,omitempty"`
 	Events     []eventForm `json:"events,omitempty"`
@@ -73,6 +75,7 @@ type eventForm struct {
 func caseOf(c recovery.Case) caseForm {
 	f := caseForm{
 		Receivable: c.Receivable, Account: c.Account, Vehicle: c.Vehicle, Stage: c.Stage, PassDay: c.PassDay.String(), Waived: c.Waived, Notice: c.Notice,
+		StuckSince: shown(c.StuckAt),
 	}
 	if c.DueDay != 0 {
 		due := c.DueDay.String()
@@ -83,9 +86,13 @@ func caseOf(c recovery.Case) caseForm {
 
 // list shows cases, a page at a time: whose movements they are is noted.
 func (u *Unpaid) list(c echo.Context) error {
-	q := web.QueryOf(c, "vehicle", "stage", "after", "limit", "reason")
+	q := web.QueryOf(c, "vehicle", "stage", "stuck", "after", "limit", "reason")
 	vehicle, stage := q.Text("vehicle"), q.Text("stage")
 	limit, reason := q.Limit(50, 500), q.Text("reason")
+	stuck := q.Text("stuck") == "true"
+	if text := q.Text("stuck"); text != "" && !stuck || stuck && (vehicle != "" || stage != "") {
+		q.Refuse("stuck", "must be true, and stands alone")
+	}
 	place, err := base64.RawURLEncoding.DecodeString(q.Text("after"))
 	if err != nil {
 		q.Refuse("after", "is not what a page gave as next")
@@ -97,7 +104,15 @@ func (u *Unpaid) list(c echo.Context) error {
 	var answer web.Page[caseForm]
 	ctx := c.Request().Context()
 	err = u.Books.Do(ctx, func(tx *books.Tx) error {
-		list, err := tx.Cases(ctx, vehicle, stage, afterVehicle, afterReceivable, limit+1)
+		var (
+			list []recovery.Case
+			err  error
+		)
+		if stuck {
+			list, err = tx.StuckCases(ctx, afterVehicle, afterReceivable, limit+1)
+		} else {
+			list, err = tx.Cases(ctx, vehicle, stage, afterVehicle, afterReceivable, limit+1)
+		}
 		if err != nil {
 			return err
 		}
@@ -147,13 +162,9 @@ func (u *Unpaid) get(c echo.Context) error {
 		for _, e := range s.Events {
 			f.Events = append(f.Events, eventForm{shown(e.At), e.Stage, e.What, e.By, e.Reason})
 		}
-		var accounts []string
-		if s.Account != "" {
-			accounts = []string{s.Account}
-		}
 		return audit.Note(ctx, tx.Session(), audit.Access{
 			At: u.Clock.Now(), By: by(c), Act: audit.Viewed, Page: "GET /v1/unpaid/{id}", Subject: audit.Subject{Kind: "receivable", ID: s.Receivable},
-			Accounts: accounts, Records: 1, Reason: reason,
+			Accounts: named(s.Account), Records: 1, Reason: reason,
 		})
 	})
 	if err != nil {
@@ -294,11 +305,20 @@ func (u *Unpaid) holds(c echo.Context) error {
 	}
 	c.Response().Header().Set(echo.HeaderContentType, "text/csv; charset=utf-8")
 	w := csv.NewWriter(c.Response())
+	w.UseCRLF = true // RFC 4180
 	rows := [][]string{{"vehicle", "receivable", "pass_day", "to_pay"}}
 	for _, h := range list {
-		rows = append(rows, []string{h.Vehicle, h.Receivable, h.PassDay, h.ToPay})
+		rows = append(rows, []string{statement.Defused(h.Vehicle), statement.Defused(h.Receivable), h.PassDay, h.ToPay})
 	}
 	return w.WriteAll(rows)
+}
+
+// named is an account as accesses name it: none where it is nobody's.
+func named(account string) []string {
+	if account == "" {
+		return nil
+	}
+	return []string{account}
 }
 
 type noticeForm struct {
@@ -356,7 +376,8 @@ func noticeOf(ctx context.Context, tx *books.Tx, id string) (noticeForm, error) 
 }
 
 func (u *Unpaid) getNotice(c echo.Context) error {
-	q := web.QueryOf(c)
+	q := web.QueryOf(c, "reason")
+	reason := q.Text("reason")
 	if err := q.Err(); err != nil {
 		return err
 	}
@@ -364,8 +385,13 @@ func (u *Unpaid) getNotice(c echo.Context) error {
 	ctx := c.Request().Context()
 	err := u.Books.Do(ctx, func(tx *books.Tx) error {
 		var err error
-		f, err = noticeOf(ctx, tx, c.Param("id"))
-		return err
+		if f, err = noticeOf(ctx, tx, c.Param("id")); err != nil {
+			return err
+		}
+		return audit.Note(ctx, tx.Session(), audit.Access{
+			At: u.Clock.Now(), By: by(c), Act: audit.Viewed, Page: "GET /v1/notices/{id}", Subject: audit.Subject{Kind: "notice", ID: f.ID},
+			Accounts: named(f.Account), Records: 1, Reason: reason,
+		})
 	})
 	if err != nil {
 		return problem(err)
@@ -400,6 +426,10 @@ func (u *Unpaid) delivered(c echo.Context) error {
 			err = notice.GiveUp(ctx, tx, c.Param("id"), body.Channel, at, body.Evidence, web.Caller(c))
 		default:
 			err = web.BadField("/state", "must be served or undeliverable")
+		}
+		if err == nil {
+			// The ladder may go on by it, or needs a person.
+			err = tx.WakeNotice(ctx, c.Param("id"), u.Clock.Now())
 		}
 		if err != nil {
 			return once.Answer{}, err

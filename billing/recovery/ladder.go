@@ -44,7 +44,7 @@ const chunk = 200
 // Run does all that is due by the clock and returns how many cases it looked at.
 // It can be run at any time, again, and by several at once: what was done is
 // not done again. A case with which something is wrong holds up no other: it is
-// logged, looked at again an hour later, and the error says how many there were.
+// logged, put off (JobOpen, JobClimb), and the error says how many there were.
 func (l *Ladder) Run(ctx context.Context) (int, error) {
 	now := l.Clock.Now()
 	opened, err := l.openAll(ctx, now)
@@ -73,18 +73,15 @@ func (l *Ladder) openAll(ctx context.Context, now time.Time) (int, error) {
 			var list []billing.Receivable
 			err := l.Keeping.View(ctx, func(tx Tx) error {
 				var err error
-				list, err = tx.Overdue(ctx, now.Add(-wait), nobodys, last, chunk)
+				list, err = tx.Overdue(ctx, now, now.Add(-wait), nobodys, last, chunk)
 				return err
 			})
 			if err != nil {
 				return n, err
 			}
 			n += len(list)
-			err = together(ctx, l, list, &failed, func(tx Tx, r billing.Receivable, post *letters) error {
-				if err := l.openCase(ctx, tx, r, post, now); err != nil {
-					return fmt.Errorf("receivable %s: %w", r.ID, err)
-				}
-				return nil
+			err = together(ctx, l, JobOpen, list, func(r billing.Receivable) string { return r.ID }, &failed, func(tx Tx, r billing.Receivable, post *letters) error {
+				return l.openCase(ctx, tx, r, post, now)
 			}, now)
 			if err != nil {
 				return n, err
@@ -113,71 +110,46 @@ func (l *Ladder) climbAll(ctx context.Context, now time.Time) (int, error) {
 			return n, err
 		}
 		n += len(list)
-		before := len(failed.list)
-		err = together(ctx, l, list, &failed, func(tx Tx, c Case, post *letters) error {
-			if err := l.step(ctx, tx, c.Receivable, now, post); err != nil {
-				return caseError{c.Receivable, err}
-			}
-			return nil
+		before := failed.all
+		err = together(ctx, l, JobClimb, list, func(c Case) string { return c.Receivable }, &failed, func(tx Tx, c Case, post *letters) error {
+			return l.step(ctx, tx, c.Receivable, now, post)
 		}, now)
-		for _, one := range failed.list[before:] {
-			if err == nil {
-				err = l.putOff(ctx, one, now)
-			}
-		}
 		if err != nil {
 			return n, err
 		}
-		if len(list) < chunk {
+		if len(list) < chunk || failed.all-before == len(list) {
+			// Where nothing went well the next would be the same ones, if even their
+			// putting off failed.
 			return n, failed.err()
 		}
 	}
 }
 
-// caseError says which case could not be stepped.
-type caseError struct {
-	receivable string
-	err        error
-}
-
-func (e caseError) Error() string { return "receivable " + e.receivable + ": " + e.err.Error() }
-func (e caseError) Unwrap() error { return e.err }
-
-// putOff looks at a case again an hour later, so that it is not in the way.
-func (l *Ladder) putOff(ctx context.Context, failed error, now time.Time) error {
-	var one caseError
-	if !errors.As(failed, &one) {
-		return failed
-	}
-	return l.Keeping.Do(ctx, func(tx Tx) error {
-		c, err := tx.LockCase(ctx, one.receivable)
-		if err != nil {
-			return err
-		}
-		c.NextAt = now.Add(time.Hour)
-		return tx.Reschedule(ctx, c)
-	})
-}
-
 // failures are what went wrong with single cases of a run.
-type failures struct{ list []error }
+type failures struct {
+	all   int
+	first error
+}
 
 func (f *failures) err() error {
-	if len(f.list) == 0 {
+	if f.all == 0 {
 		return nil
 	}
-	return fmt.Errorf("%d cases could not be looked at, the first: %w", len(f.list), f.list[0])
+	return fmt.Errorf("%d cases could not be looked at, the first: %w", f.all, f.first)
 }
 
 // together does something with all of a list in one transaction, with the
 // letters that follow. If that fails, each is done alone, and those that fail
-// are noted; it stops at once where nothing can be done.
-func together[T any](ctx context.Context, l *Ladder, list []T, failed *failures, do func(Tx, T, *letters) error, now time.Time) error {
+// are noted and put off: after a while they are tried again.
+func together[T any](ctx context.Context, l *Ladder, job string, list []T, name func(T) string, failed *failures, do func(Tx, T, *letters) error, now time.Time) error {
 	all := func(some []T) error {
 		return l.Keeping.Do(ctx, func(tx Tx) error {
 			post := letters{open: map[debtor]*letter{}}
 			for _, one := range some {
 				if err := do(tx, one, &post); err != nil {
+					return fmt.Errorf("receivable %s: %w", name(one), err)
+				}
+				if err := tx.DropPutOff(ctx, job, name(one)); err != nil {
 					return err
 				}
 			}
@@ -189,18 +161,30 @@ func together[T any](ctx context.Context, l *Ladder, list []T, failed *failures,
 	}
 	for i := range list {
 		err := all(list[i : i+1])
-		switch {
-		case ctx.Err() != nil:
+		if ctx.Err() != nil {
 			return ctx.Err()
-		case errors.Is(err, ErrCalendar):
-			// It would be the same for every case.
-			return err
-		case err != nil:
-			l.Log.ErrorContext(ctx, "an unpaid toll was not looked at", "err", err)
-			failed.list = append(failed.list, err)
 		}
+		if err == nil {
+			continue
+		}
+		if failed.all++; failed.first == nil {
+			failed.first = err
+		}
+		l.putOff(ctx, job, name(list[i]), err, now)
 	}
 	return nil
+}
+
+// putOff leaves what failed alone for a while, so that it is not in the way. If
+// not even that can be written, it is tried again by the next run.
+func (l *Ladder) putOff(ctx context.Context, job, receivable string, why error, now time.Time) {
+	failures := int64(0)
+	err := l.Keeping.Do(ctx, func(tx Tx) error {
+		var err error
+		failures, err = tx.PutOff(ctx, job, receivable, why.Error(), now)
+		return err
+	})
+	l.Log.ErrorContext(ctx, "an unpaid toll was not looked at", "receivable", receivable, "failures", failures, "err", errors.Join(why, err))
 }
 
 // debtor is who is told, and of which vehicle: notices are paid by plate.
@@ -259,7 +243,7 @@ func (l *Ladder) openCase(ctx context.Context, tx Tx, r billing.Receivable, post
 func (l *Ladder) restart(c *Case, r billing.Receivable, rest int64, post *letters, now time.Time) error {
 	to := post.to(notice.Payment, r.ID, r.Account, r.Vehicle)
 	c.Account, c.Vehicle, c.PassDay = r.Account, r.Vehicle, DayOf(time.UnixMicro(r.OccurredMicros), l.Zone)
-	c.Stage, c.Number, c.Notice, c.NextAt, c.DueDay = Opened, to.number, to.id, now, 0
+	c.Stage, c.Number, c.Notice, c.NextAt, c.DueDay, c.StuckAt = Opened, to.number, to.id, now, 0, time.Time{}
 	due, err := l.grace(c, DayOf(now, l.Zone), nil)
 	if err != nil {
 		return err
@@ -288,7 +272,7 @@ func (l *Ladder) step(ctx context.Context, tx Tx, receivable string, now time.Ti
 	if err != nil {
 		return err
 	}
-	today := DayOf(now, l.Zone)
+	today, before := DayOf(now, l.Zone), c.Stage
 	var what, reason, ground string
 	r, err := tx.Receivable(ctx, receivable)
 	if errors.Is(err, billing.ErrNotFound) {
@@ -355,8 +339,13 @@ func (l *Ladder) step(ctx context.Context, tx Tx, receivable string, now time.Ti
 	d := byJob(now)
 	d.Reason = reason
 	c.Revision++
+	if c.Stage == Ended {
+		c.StuckAt = time.Time{}
+	}
 	e := l.event(&c, what, d)
-	e.Notice = ground
+	if c.Stage != before {
+		e.Notice = ground
+	}
 	return tx.PutCase(ctx, c, e)
 }
 
@@ -386,8 +375,9 @@ func (l *Ladder) rung(ctx context.Context, tx Tx, c *Case, rest int64, today Day
 	}
 	if n.ServedAt.IsZero() {
 		c.DueDay = 0
-		return "", nil
+		return l.notArrived(ctx, tx, c, n, now)
 	}
+	c.StuckAt = time.Time{}
 	told := DayOf(n.ServedAt, l.Zone)
 	if c.Stage == Opened {
 		c.DueDay, err = l.grace(c, told, paused)
@@ -418,6 +408,33 @@ func (l *Ladder) rung(ctx context.Context, tx Tx, c *Case, rest int64, today Day
 	letter.add(rest, 0, l.items(c)...)
 	c.Notice, c.Number = letter.id, letter.number
 	return stepHold, nil
+}
+
+// stuckAgain is how soon it is looked at a case again that waits for a person,
+// unless a proof comes.
+const stuckAgain = 7 * 24 * time.Hour
+
+// notArrived gives a case to a person whose notice every channel has given up,
+// or that is on its way for too long.
+func (l *Ladder) notArrived(ctx context.Context, tx Tx, c *Case, n notice.Notice, now time.Time) (string, error) {
+	lost := now.Sub(n.IssuedAt) >= l.Rules.LostAfter
+	if !lost && c.StuckAt.IsZero() {
+		ways, err := tx.Deliveries(ctx, n.ID)
+		if err != nil {
+			return "", err
+		}
+		lost = !slices.ContainsFunc(ways, func(d notice.Delivery) bool { return d.State != notice.Undeliverable })
+	}
+	if !lost && c.StuckAt.IsZero() {
+		return "", nil
+	}
+	c.NextAt = now.Add(stuckAgain)
+	if !c.StuckAt.IsZero() {
+		return "", nil
+	}
+	c.StuckAt = now
+	l.Log.WarnContext(ctx, "a notice did not arrive; the ladder of its toll waits for a person", "receivable", c.Receivable, "notice", n.ID)
+	return "notice did not arrive", nil
 }
 
 // items are the receivables of a case.

@@ -142,7 +142,7 @@ func (l *Ladder) stepBack(ctx context.Context, tx Tx, c *Case, climbed Event) er
 	if err != nil {
 		return err
 	}
-	c.Stage, c.Notice, c.Number, c.DueDay = below, n.ID, n.Number, 0
+	c.Stage, c.Notice, c.Number, c.DueDay, c.StuckAt = below, n.ID, n.Number, 0, time.Time{}
 	return nil
 }
 

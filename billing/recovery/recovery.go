@@ -55,6 +55,9 @@ type Rules struct {
 	GraceBusinessDays int
 	// FirstCents and SecondCents are the surcharges a trip.
 	FirstCents, SecondCents int64
+	// LostAfter is how long a notice may be on its way before a person has to see
+	// to it.
+	LostAfter time.Duration
 	// AfterServiceDays are the calendar days after a surcharge notice was served.
 	AfterServiceDays int
 	// Creditor is who is owed the surcharges; empty for the toll's own.
@@ -66,9 +69,15 @@ type Rules struct {
 func HongKong() Rules {
 	return Rules{
 		NoticeAfter: 72 * time.Hour, NoticeAfterNobodys: 12 * time.Hour, GraceBusinessDays: 14,
-		FirstCents: 17500, SecondCents: 35000, AfterServiceDays: 21, Currency: "HKD",
+		FirstCents: 17500, SecondCents: 35000, AfterServiceDays: 21, LostAfter: 60 * 24 * time.Hour, Currency: "HKD",
 	}
 }
+
+// Jobs whose items are put off when they fail; both by the receivable.
+const (
+	JobOpen  = "ladder-open"
+	JobClimb = "ladder-climb"
+)
 
 // Case is one unpaid toll on the ladder.
 type Case struct {
@@ -88,6 +97,9 @@ type Case struct {
 	OpenedAt time.Time
 	// NextAt is when it is to be looked at again; the zero value when it ended.
 	NextAt time.Time
+	// StuckAt is since when a person has to see to it, since its notice did not
+	// arrive; the zero value where nobody has.
+	StuckAt time.Time
 	// Revision counts the steps, from 1.
 	Revision int64
 }
@@ -112,13 +124,18 @@ type Tx interface {
 	// ChargeStands returns a charge as it stands; billing.ErrNotFound.
 	ChargeStands(ctx context.Context, id string) (billing.Charge, error)
 	PutPayReference(ctx context.Context, r payment.Reference) error
-	// Overdue returns at most limit open tolls that are on no ladder yet and not
-	// held, with something to pay, posted before the instant; nobodys selects
+	// PutOff notes that an item of JobOpen or JobClimb failed, and leaves it for a
+	// while, billing.PutOffPause; it returns how often it failed in a row.
+	PutOff(ctx context.Context, job, item, why string, now time.Time) (failures int64, err error)
+	// DropPutOff forgets that an item failed.
+	DropPutOff(ctx context.Context, job, item string) error
+	// Overdue returns at most limit open tolls that are on no ladder yet, not put
+	// off and not held, with something to pay, posted before the instant; nobodys selects
 	// those that nobody's account owes, else those of accounts.
 	// Those after the last one seen (zero at the start), in the order of PostedAt
 	// and ID.
-	Overdue(ctx context.Context, postedBefore time.Time, nobodys bool, last billing.Receivable, limit int) ([]billing.Receivable, error)
-	// DueCases returns at most limit cases to be looked at, those of one debtor
+	Overdue(ctx context.Context, now, postedBefore time.Time, nobodys bool, last billing.Receivable, limit int) ([]billing.Receivable, error)
+	// DueCases returns at most limit cases to be looked at and not put off, those of one debtor
 	// together.
 	DueCases(ctx context.Context, at time.Time, limit int) ([]Case, error)
 	// BeingPaid reports whether a payment for the receivable is under way, or its
@@ -132,12 +149,14 @@ type Tx interface {
 	// PutCase adds a case (revision 1) or changes it, with the event;
 	// billing.ErrStale, billing.ErrConflict if it is there.
 	PutCase(ctx context.Context, c Case, e Event) error
-	// Reschedule sets when a case is looked at again, and its due day; its
-	// revision must stand.
+	// Reschedule sets when a case is looked at again, its due day and since when
+	// it is stuck; its revision must stand.
 	Reschedule(ctx context.Context, c Case) error
 	// Cases lists cases by vehicle or stage (either may be empty), in the order
 	// of vehicle and receivable, at most limit after the place given.
 	Cases(ctx context.Context, vehicle, stage, afterVehicle, afterReceivable string, limit int) ([]Case, error)
+	// StuckCases lists those that wait for a person, in the same way.
+	StuckCases(ctx context.Context, afterVehicle, afterReceivable string, limit int) ([]Case, error)
 	// CaseEvents returns all steps of a case.
 	CaseEvents(ctx context.Context, receivable string) ([]Event, error)
 	// Pauses returns those of everybody and of the receivable.

@@ -20,5 +20,10 @@ UPDATE recovery_event SET notice = coalesce((SELECT n.id FROM payment_reference_
     ORDER BY n.issued_at DESC, n.id LIMIT 1), '')
     WHERE what IN ('surcharge 1', 'surcharge 2', 'licence hold');
 
+-- Since when a case waits for a person, since its notice did not arrive; 0
+-- where none does.
+ALTER TABLE recovery_case ADD COLUMN stuck_at bigint NOT NULL DEFAULT 0;
+CREATE INDEX recovery_case_stuck ON recovery_case (vehicle, receivable) WHERE stuck_at <> 0;
+
 -- Surcharges that were imposed since an instant.
 CREATE INDEX recovery_event_rung ON recovery_event (at_micros, receivable) WHERE what IN ('surcharge 1', 'surcharge 2', 'licence hold');
