@@ -65,6 +65,14 @@ test-decoder: ## read our payment QR codes with public decoders (needs node and 
 	npm install --silent --no-audit --no-fund --ignore-scripts --prefix "$$scratch" $(DECODERS); \
 	FREEFLOW_DECODERS="$$scratch" $(GO) test -count=1 -tags decoder ./billing/fps
 
+# Where money is decided. A whole run takes hours on two cores: SAMPLE=60 draws
+# some of each package.
+MUTANTS := $(addprefix billing/,collect correction notice recovery account statement settlement payment)
+
+.PHONY: mutants
+mutants: build ## change one operator of the money's packages at a time; fails if tests notice under 80 of 100 (SAMPLE=n of each)
+	bin/loadtest mutants --sample $(or $(SAMPLE),0) --seed $(or $(SEED),1) $(MUTANTS)
+
 .PHONY: bench
 bench: ## run the benchmarks (BENCH=pattern to choose)
 	$(GO) test -run '^$$' -bench '$(or $(BENCH),.)' -benchmem ./...
