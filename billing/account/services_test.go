@@ -16,3 +16,5 @@ func TestRegistryFollowsHoldingsPostgreSQL(t *testing.T) {
 func TestActivationAgainstClosurePostgreSQL(t *testing.T) {
 	testActivationAgainstClosure(t, openBooks(t, databasetest.URL(t)), 100)
 }
+
+func TestReadingPostgreSQL(t *testing.T) { testReading(t, openBooks(t, databasetest.URL(t))) }

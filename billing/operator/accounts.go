@@ -47,7 +47,9 @@ func (a *Accounts) OpenAPI() []byte { return append([]byte(nil), openAPIAccounts
 func (a *Accounts) Routes(g *echo.Group) {
 	timed := web.Deadline(usualTime)
 	g.POST("/v1/accounts", a.open, timed)
+	g.GET("/v1/accounts", a.list, timed)
 	g.GET("/v1/accounts/:id", a.get, timed)
+	g.GET("/v1/accounts/:id/balance", a.balance, timed)
 	g.PUT("/v1/accounts/:id", a.amend, timed)
 	g.POST("/v1/accounts/:id/closure", a.close, timed)
 	g.POST("/v1/accounts/:id/vehicles", a.register, timed)

@@ -277,3 +277,49 @@ func TestBadMeansAreRefused(t *testing.T) {
 	}
 	w.must(w.do(func(tx payment.Tx) error { _, err := w.service.SetMeans(w.ctx, tx, good); return err }))
 }
+
+// TestClosingAccountsAreClosed: who closes an account and has nothing to be paid
+// out is closed by the job; who owes, holds, or closes later only, is not.
+func TestClosingAccountsAreClosed(t *testing.T) {
+	w := newWorld(t, "")
+	settle := func(looked int) {
+		t.Helper()
+		n, err := w.service.SettleClosing(w.ctx, "HKD")
+		w.must(err)
+		if n != looked {
+			t.Errorf("the job looked at %d accounts, want %d", n, looked)
+		}
+	}
+	settle(0) // open
+	id := w.toll("A1", 20_00)
+	w.closed("A1")
+	settle(0) // it owes
+	w.must(w.do(func(tx payment.Tx) error {
+		_, err := tx.Move(w.ctx, billing.Movement{ID: "cash-1", Kind: billing.Receipt, Holder: "A1", Means: "cash", AmountCents: 27_00, Currency: "HKD", At: w.clock.Now()}, w.clock.Now())
+		if err == nil {
+			_, err = tx.Collect(w.ctx, "A1", []string{id}, w.clock.Now())
+		}
+		return err
+	}))
+	settle(0) // it holds
+	if got := w.state(); got != account.Closing {
+		t.Fatalf("it is %s", got)
+	}
+	w.must(w.do(func(tx payment.Tx) error {
+		return tx.ReverseMovement(w.ctx, "cash-1", "counted twice", w.clock.Now())
+	}))
+	w.must(w.do(func(tx payment.Tx) error {
+		_, err := tx.Move(w.ctx, billing.Movement{ID: "cash-2", Kind: billing.Receipt, Holder: "A1", Means: "cash", AmountCents: 20_00, Currency: "HKD", At: w.clock.Now()}, w.clock.Now())
+		if err == nil {
+			_, err = tx.CollectOpen(w.ctx, "A1", "HKD", 10, w.clock.Now())
+		}
+		return err
+	}))
+	w.follow()
+	settle(1)
+	if got := w.state(); got != account.Closed {
+		t.Fatalf("it is %s", got)
+	}
+	settle(0)
+	w.audit()
+}

@@ -129,6 +129,13 @@ type Tx interface {
 	LivePayments(ctx context.Context, account string) (int64, error)
 	// LeftOf says what keeps an account from being paid out.
 	LeftOf(ctx context.Context, account string) (Left, error)
+	// ClosingAccounts returns at most limit closing accounts whose end has come,
+	// that owe nothing, hold nothing and are not put off, after an id.
+	ClosingAccounts(ctx context.Context, now time.Time, after string, limit int) ([]string, error)
+	// PutOff notes that an item of a job failed and leaves it for a while;
+	// DropPutOff forgets that.
+	PutOff(ctx context.Context, job, item, why string, now time.Time) (failures int64, err error)
+	DropPutOff(ctx context.Context, job, item string) error
 
 	// PutPaymentDeed keeps a deed: with Version 0 a new one, else the decision on
 	// one whose Version is still that. It sets Version. billing.ErrConflict if

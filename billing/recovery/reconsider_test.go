@@ -248,3 +248,38 @@ func TestWrongOutage(t *testing.T) {
 	r.want(id, recovery.First, 20500)
 	r.sound()
 }
+
+// testOutages is the whole of it on one engine: surcharged, paid, taken back,
+// stuck, and what the books then say.
+func testOutages(t *testing.T, r *road) {
+	id := r.pass(1, at(5, 21, 10), nil)
+	lost := r.pass(2, at(5, 21, 11), nil)
+	r.run(at(5, 22, 1))
+	r.serve(id, at(5, 22, 9))
+	r.run(at(6, 10, 0))
+	r.pay(20500, id, "charge:"+recovery.SurchargeID(1, id))
+	r.run(at(6, 11, 0))
+	r.outage("outage:1", at(6, 8, 9), at(6, 8, 20))
+	r.run(at(6, 11, 1))
+	r.want(id, recovery.Ended, 0)
+	if r.told(notice.SurchargeStruck) != 1 {
+		t.Error("nobody was told")
+	}
+	r.do(func(ctx context.Context, tx *books.Tx) error {
+		c, err := tx.Case(ctx, lost)
+		if err == nil {
+			err = tx.WakeNotice(ctx, c.Notice, at(6, 11, 2))
+		}
+		if err == nil {
+			err = r.ladder.Withdraw(ctx, tx, "outage:1", r.deed("the wrong bank"))
+		}
+		return err
+	})
+	r.run(at(7, 21, 1))
+	if got := r.stuck(); len(got) != 1 || got[0] != lost {
+		t.Errorf("%v waits for a person", got)
+	}
+	r.sound()
+}
+
+func TestOutages(t *testing.T) { testOutages(t, sqliteRoad(t)) }

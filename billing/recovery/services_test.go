@@ -15,3 +15,7 @@ func TestDisputeAgainstRungPostgreSQL(t *testing.T) {
 		testDisputeAgainstRung(t, databasetest.URL(t))
 	}
 }
+
+func TestOutagesPostgreSQL(t *testing.T) {
+	testOutages(t, newRoad(t, databasetest.URL(t)))
+}

@@ -39,7 +39,8 @@ func (s *system) ladder() *recovery.Ladder {
 	}
 }
 
-// startRecovery runs the ladder and the notices' courier, until ctx ends.
+// startRecovery runs the ladder, the notices' courier, and the end of closing
+// accounts, until ctx ends.
 func (s *system) startRecovery(ctx context.Context) error {
 	dir := s.flags.notices
 	if dir == "" {
@@ -61,6 +62,11 @@ func (s *system) startRecovery(ctx context.Context) error {
 		for {
 			if _, err := ladder.Run(ctx); err != nil && ctx.Err() == nil {
 				s.log.ErrorContext(ctx, "unpaid tolls were not looked at", "err", err)
+			}
+			if s.payments != nil {
+				if _, err := s.payments.service.SettleClosing(ctx, s.parts.network.Currency()); err != nil && ctx.Err() == nil {
+					s.log.ErrorContext(ctx, "closing accounts were not looked at", "err", err)
+				}
 			}
 			select {
 			case <-ctx.Done():
