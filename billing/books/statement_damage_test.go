@@ -8,22 +8,20 @@ import (
 
 	"freeflow/billing/settlement"
 	"freeflow/billing/statement"
+	"freeflow/internal/clock"
 )
-
-// december is when everything that fillBooks posted is over.
-type december struct{}
-
-func (december) Now() time.Time { return time.Date(2026, 12, 2, 0, 0, 0, 0, time.UTC) }
 
 // fillStatements closes, issues, settles, and remits one batch.
 func fillStatements(t *testing.T, s *Store) {
 	t.Helper()
 	ctx := context.Background()
-	issuer := statement.Issuer{Ledger: s, Keeping: Keep[statement.Tx]{s, func(tx *Tx) statement.Tx { return tx }}, Zone: time.UTC, Clock: december{}}
+	// Everything that fillBooks posted is over by then.
+	december := clock.At(time.Date(2026, 12, 2, 0, 0, 0, 0, time.UTC))
+	issuer := statement.Issuer{Ledger: s, Keeping: Keep[statement.Tx]{s, func(tx *Tx) statement.Tx { return tx }}, Zone: time.UTC, Clock: december}
 	if done, err := issuer.Run(ctx); err != nil || done.Statements == 0 {
 		t.Fatal(done, err)
 	}
-	settler := settlement.Settler{Keeping: Keep[settlement.Tx]{s, func(tx *Tx) settlement.Tx { return tx }}, Zone: time.UTC, Clock: december{}}
+	settler := settlement.Settler{Keeping: Keep[settlement.Tx]{s, func(tx *Tx) settlement.Tx { return tx }}, Zone: time.UTC, Clock: december}
 	if n, err := settler.Run(ctx); err != nil || n == 0 {
 		t.Fatal(n, err)
 	}
@@ -34,7 +32,7 @@ func fillStatements(t *testing.T, s *Store) {
 		}
 		for _, one := range []struct{ state, by string }{{settlement.Prepared, "amy"}, {settlement.Approved, "ben"}, {settlement.Sent, "amy"}} {
 			want := settlement.Wanted{State: one.state, Means: "bank", Reference: "T1"}
-			if _, err := settlement.Take(ctx, tx, list[0].Number, want, settlement.Deed{By: one.by, Role: "finance", Now: december{}.Now()}); err != nil {
+			if _, err := settlement.Take(ctx, tx, list[0].Number, want, settlement.Deed{By: one.by, Role: "finance", Now: december.Now()}); err != nil {
 				return err
 			}
 		}

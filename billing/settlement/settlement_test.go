@@ -17,13 +17,10 @@ import (
 	"freeflow/billing/books"
 	"freeflow/billing/settlement"
 	"freeflow/billing/statement"
+	"freeflow/internal/clock"
 )
 
 var hongKong = time.FixedZone("Asia/Hong_Kong", 8*3600)
-
-type stopped struct{ at time.Time }
-
-func (s *stopped) Now() time.Time { return s.at }
 
 // flow is what the test's own list knows of one posting: whose, when, how much.
 type flow struct {
@@ -35,7 +32,7 @@ type flow struct {
 type world struct {
 	t      testing.TB
 	books  *books.Store
-	clock  *stopped
+	clock  *clock.Fixed
 	offset int64
 	ids    int
 	passes []*billing.Pass
@@ -44,7 +41,7 @@ type world struct {
 }
 
 func newWorld(t testing.TB, url string) *world {
-	clk := &stopped{at: time.Date(2026, 11, 1, 0, 0, 0, 0, hongKong)}
+	clk := clock.At(time.Date(2026, 11, 1, 0, 0, 0, 0, hongKong))
 	store, err := books.Open(context.Background(), url, books.Options{Migrate: true, Clock: clk})
 	if err != nil {
 		t.Fatal(err)
@@ -66,7 +63,7 @@ func keep(store *books.Store) books.Keep[settlement.Tx] {
 	return books.Keep[settlement.Tx]{Store: store, As: func(tx *books.Tx) settlement.Tx { return tx }}
 }
 
-func settler(store *books.Store, clk *stopped) *settlement.Settler {
+func settler(store *books.Store, clk *clock.Fixed) *settlement.Settler {
 	return &settlement.Settler{Keeping: keep(store), Zone: hongKong, Clock: clk}
 }
 
@@ -83,20 +80,20 @@ func (w *world) run() int {
 }
 
 func (w *world) flow(creditor string, claim, received int64) {
-	w.flows = append(w.flows, flow{creditor, w.clock.at, claim, received})
+	w.flows = append(w.flows, flow{creditor, w.clock.Now(), claim, received})
 }
 
 func (w *world) post(p *billing.Pass) {
 	w.t.Helper()
 	w.offset++
-	w.must(w.books.Post(context.Background(), billing.Batch{From: w.offset - 1, To: w.offset, MaxMicros: 1, PostedAt: w.clock.at, Passes: []billing.Pass{*p}, Gap: 1}))
+	w.must(w.books.Post(context.Background(), billing.Batch{From: w.offset - 1, To: w.offset, MaxMicros: 1, PostedAt: w.clock.Now(), Passes: []billing.Pass{*p}, Gap: 1}))
 }
 
 func (w *world) pass(facility string, cents int64) {
 	w.ids++
 	p := &billing.Pass{
-		ID: fmt.Sprintf("%032x", w.ids), Facility: facility, TollPoint: facility + "-N", Vehicle: fmt.Sprintf("plate:XY%d", w.ids), Registered: true, FirstMicros: w.clock.at.UnixMicro(),
-		LastMicros: w.clock.at.UnixMicro(), Revision: 1, Status: billing.StatusCharged, Class: "private_car", Account: "A1", AmountCents: cents, Currency: "HKD",
+		ID: fmt.Sprintf("%032x", w.ids), Facility: facility, TollPoint: facility + "-N", Vehicle: fmt.Sprintf("plate:XY%d", w.ids), Registered: true, FirstMicros: w.clock.Now().UnixMicro(),
+		LastMicros: w.clock.Now().UnixMicro(), Revision: 1, Status: billing.StatusCharged, Class: "private_car", Account: "A1", AmountCents: cents, Currency: "HKD",
 		Rule: "r", TariffVersion: "v", Evidence: []byte{0},
 	}
 	w.passes = append(w.passes, p)
@@ -122,7 +119,7 @@ func (w *world) received() map[string]int64 {
 func (w *world) follow(before map[string]int64) {
 	w.t.Helper()
 	for {
-		f, err := w.books.FollowPostings(context.Background(), 100, w.clock.at)
+		f, err := w.books.FollowPostings(context.Background(), 100, w.clock.Now())
 		w.must(err)
 		if f.Postings == 0 {
 			break
@@ -138,12 +135,12 @@ func (w *world) follow(before map[string]int64) {
 func (w *world) topUp(cents int64) {
 	w.t.Helper()
 	w.ids++
-	m := billing.Movement{ID: fmt.Sprintf("m%d", w.ids), Kind: billing.Receipt, Holder: "A1", Means: "fps", AmountCents: cents, Currency: "HKD", At: w.clock.at}
+	m := billing.Movement{ID: fmt.Sprintf("m%d", w.ids), Kind: billing.Receipt, Holder: "A1", Means: "fps", AmountCents: cents, Currency: "HKD", At: w.clock.Now()}
 	w.must(w.books.Do(context.Background(), func(tx *books.Tx) error {
-		if _, err := tx.Move(context.Background(), m, w.clock.at); err != nil {
+		if _, err := tx.Move(context.Background(), m, w.clock.Now()); err != nil {
 			return err
 		}
-		_, err := tx.CollectOpen(context.Background(), "A1", "HKD", 1000, w.clock.at)
+		_, err := tx.CollectOpen(context.Background(), "A1", "HKD", 1000, w.clock.Now())
 		return err
 	}))
 }
@@ -159,16 +156,16 @@ func (w *world) till(cents int64, refund bool) {
 		}
 		id := w.lots[len(w.lots)-1]
 		w.lots = w.lots[:len(w.lots)-1]
-		c, err := w.books.RefundPayment(ctx, "till-"+id, w.clock.at)
+		c, err := w.books.RefundPayment(ctx, "till-"+id, w.clock.Now())
 		w.must(err)
 		w.flow("lot", 0, -c.AmountCents)
 		return
 	}
 	w.ids++
 	id := fmt.Sprintf("c%d", w.ids)
-	_, err := w.books.PostCharge(ctx, billing.Charge{ID: id, Kind: "parking", Revision: 1, Creditor: "lot", AmountCents: cents, Currency: "HKD", OccurredMicros: w.clock.at.UnixMicro()}, w.clock.at)
+	_, err := w.books.PostCharge(ctx, billing.Charge{ID: id, Kind: "parking", Revision: 1, Creditor: "lot", AmountCents: cents, Currency: "HKD", OccurredMicros: w.clock.Now().UnixMicro()}, w.clock.Now())
 	w.must(err)
-	_, err = w.books.PostPayment(ctx, billing.Payment{ID: "till-" + id, ChargeID: id, AmountCents: cents, Currency: "HKD", Means: "machine", PaidAt: w.clock.at}, w.clock.at)
+	_, err = w.books.PostPayment(ctx, billing.Payment{ID: "till-" + id, ChargeID: id, AmountCents: cents, Currency: "HKD", Means: "machine", PaidAt: w.clock.Now()}, w.clock.Now())
 	w.must(err)
 	w.lots = append(w.lots, id)
 	w.flow("lot", cents, cents)
@@ -185,7 +182,7 @@ func (w *world) batches() (list []settlement.Batch) {
 
 func (w *world) take(number string, want settlement.Wanted, by, reason string) error {
 	return keep(w.books).Do(context.Background(), func(tx settlement.Tx) error {
-		_, err := settlement.Take(context.Background(), tx, number, want, settlement.Deed{By: by, Role: "finance", Reason: reason, Now: w.clock.at})
+		_, err := settlement.Take(context.Background(), tx, number, want, settlement.Deed{By: by, Role: "finance", Reason: reason, Now: w.clock.Now()})
 		return err
 	})
 }
@@ -225,9 +222,9 @@ func property(t *testing.T, url func(testing.TB) string) {
 	rapid.Check(t, func(rt *rapid.T) {
 		w := newWorld(t, url(t))
 		for range rapid.IntRange(3, 10).Draw(rt, "days") {
-			w.clock.at = w.clock.at.Add(24 * time.Hour)
+			w.clock.Advance(24 * time.Hour)
 			for range rapid.IntRange(0, 8).Draw(rt, "acts") {
-				w.clock.at = w.clock.at.Add(time.Duration(rapid.IntRange(1, 3600).Draw(rt, "later")) * time.Second)
+				w.clock.Advance(time.Duration(rapid.IntRange(1, 3600).Draw(rt, "later")) * time.Second)
 				before := w.received()
 				cents := int64(rapid.IntRange(1, 10000).Draw(rt, "cents"))
 				switch rapid.IntRange(0, 5).Draw(rt, "act") {
@@ -262,7 +259,7 @@ func property(t *testing.T, url func(testing.TB) string) {
 				}
 			}
 		}
-		w.clock.at = w.clock.at.Add(50 * time.Hour)
+		w.clock.Advance(50 * time.Hour)
 		w.run()
 		if n := w.run(); n != 0 {
 			rt.Fatalf("the second run made %d batches", n)
@@ -322,7 +319,7 @@ func TestBatchesAreWhatWasPosted(t *testing.T) { property(t, sqliteURL) }
 func TestSteps(t *testing.T) {
 	w := newWorld(t, sqliteURL(t))
 	w.till(5000, false)
-	w.clock.at = w.clock.at.Add(26 * time.Hour)
+	w.clock.Advance(26 * time.Hour)
 	w.run()
 	number := w.batches()[0].Number
 	for i, tc := range []struct {
@@ -359,7 +356,7 @@ func TestSteps(t *testing.T) {
 		}
 	}
 	w.verify()
-	w.clock.at = w.clock.at.Add(72 * time.Hour)
+	w.clock.Advance(72 * time.Hour)
 	w.run()
 	w.verify()
 }
@@ -371,14 +368,14 @@ func TestLateCorrectionIsInItsOwnBatch(t *testing.T) {
 	before := w.received()
 	w.pass("CHT", 3000)
 	w.follow(before)
-	w.clock.at = w.clock.at.Add(26 * time.Hour)
+	w.clock.Advance(26 * time.Hour)
 	w.run()
 	first := w.batches()[0]
 	p := w.passes[0]
 	p.Revision, p.AmountCents = 2, 800
 	w.post(p)
 	w.follow(w.received())
-	w.clock.at = w.clock.at.Add(24 * time.Hour)
+	w.clock.Advance(24 * time.Hour)
 	w.run()
 	list := w.batches()
 	if len(list) != 2 || list[0].RemitCents != 3000 || fmt.Sprint(list[0]) != fmt.Sprint(first) {
@@ -400,10 +397,10 @@ func TestLateCorrectionIsInItsOwnBatch(t *testing.T) {
 func testTwoSettlers(t *testing.T, url string) {
 	w := newWorld(t, url)
 	for range 20 {
-		w.clock.at = w.clock.at.Add(11 * time.Hour)
+		w.clock.Advance(11 * time.Hour)
 		w.till(100, false)
 	}
-	w.clock.at = w.clock.at.Add(26 * time.Hour)
+	w.clock.Advance(26 * time.Hour)
 	_, err := (&statement.Issuer{
 		Ledger: w.books, Keeping: books.Keep[statement.Tx]{Store: w.books, As: func(tx *books.Tx) statement.Tx { return tx }}, Zone: hongKong, Clock: w.clock,
 	}).Run(context.Background())

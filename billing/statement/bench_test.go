@@ -16,7 +16,7 @@ func BenchmarkMonth(b *testing.B) {
 	for b.Loop() {
 		b.StopTimer()
 		w := newWorld(b, sqliteURL(b))
-		w.clock.set(time.Date(2026, 10, 1, 9, 0, 0, 0, hongKong))
+		w.clock.Set(time.Date(2026, 10, 1, 9, 0, 0, 0, hongKong))
 		for range each {
 			var passes []billing.Pass
 			for n := range accounts {
@@ -29,9 +29,9 @@ func BenchmarkMonth(b *testing.B) {
 			}
 			w.offset++
 			w.must(w.books.Post(context.Background(), billing.Batch{From: w.offset - 1, To: w.offset, MaxMicros: 1, PostedAt: w.clock.Now(), Passes: passes, Gap: 1}))
-			w.clock.set(w.clock.Now().Add(70 * time.Hour))
+			w.clock.Set(w.clock.Now().Add(70 * time.Hour))
 		}
-		w.clock.set(time.Date(2026, 11, 1, 2, 0, 0, 0, hongKong))
+		w.clock.Set(time.Date(2026, 11, 1, 2, 0, 0, 0, hongKong))
 		b.StartTimer()
 		if done := w.run(); done.Statements != accounts {
 			b.Fatalf("%+v", done)

@@ -21,27 +21,10 @@ import (
 	"freeflow/billing/statement"
 	"freeflow/billing/statement/pdf"
 	"freeflow/billing/statement/pdf/pdftest"
+	"freeflow/internal/clock"
 )
 
 var hongKong = time.FixedZone("Asia/Hong_Kong", 8*3600)
-
-// stopped is a clock that stands where it is put.
-type stopped struct {
-	mu sync.Mutex
-	at time.Time
-}
-
-func (s *stopped) Now() time.Time {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.at
-}
-
-func (s *stopped) set(at time.Time) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.at = at
-}
 
 // side is what the test's own reckoning knows of one account, line by line.
 type told struct {
@@ -53,7 +36,7 @@ type told struct {
 type world struct {
 	t      testing.TB
 	books  *books.Store
-	clock  *stopped
+	clock  *clock.Fixed
 	issuer *statement.Issuer
 	offset int64
 	ids    int
@@ -63,7 +46,7 @@ type world struct {
 }
 
 func newWorld(t testing.TB, url string) *world {
-	clk := &stopped{at: time.Date(2026, 9, 28, 0, 0, 0, 0, hongKong)}
+	clk := clock.At(time.Date(2026, 9, 28, 0, 0, 0, 0, hongKong))
 	store, err := books.Open(context.Background(), url, books.Options{Migrate: true, Clock: clk})
 	if err != nil {
 		t.Fatal(err)
@@ -72,7 +55,7 @@ func newWorld(t testing.TB, url string) *world {
 	return &world{t: t, books: store, clock: clk, issuer: newIssuer(store, clk), told: map[string][]told{}}
 }
 
-func newIssuer(store *books.Store, clk *stopped) *statement.Issuer {
+func newIssuer(store *books.Store, clk *clock.Fixed) *statement.Issuer {
 	return &statement.Issuer{
 		Ledger: store, Keeping: books.Keep[statement.Tx]{Store: store, As: func(tx *books.Tx) statement.Tx { return tx }},
 		Zone: hongKong, Clock: clk, Log: slog.New(slog.DiscardHandler),
@@ -288,9 +271,9 @@ func property(t *testing.T, url func(testing.TB) string, checks bool) {
 		w := newWorld(t, url(t))
 		days := rapid.IntRange(35, 70).Draw(rt, "days")
 		for range days {
-			w.clock.set(w.clock.Now().Add(24 * time.Hour))
+			w.clock.Set(w.clock.Now().Add(24 * time.Hour))
 			for range rapid.IntRange(0, 3).Draw(rt, "acts") {
-				w.clock.set(w.clock.Now().Add(time.Duration(rapid.IntRange(1, 3600_000).Draw(rt, "later")) * time.Millisecond))
+				w.clock.Set(w.clock.Now().Add(time.Duration(rapid.IntRange(1, 3600_000).Draw(rt, "later")) * time.Millisecond))
 				account := rapid.SampledFrom(accounts).Draw(rt, "account")
 				cents := int64(rapid.IntRange(1, 100_00).Draw(rt, "cents"))
 				switch rapid.IntRange(0, 6).Draw(rt, "act") {
@@ -329,7 +312,7 @@ func property(t *testing.T, url func(testing.TB) string, checks bool) {
 				w.run()
 			}
 		}
-		w.clock.set(w.clock.Now().AddDate(0, 1, 0))
+		w.clock.Set(w.clock.Now().AddDate(0, 1, 0))
 		w.run()
 		if again := w.run(); again != (statement.Done{}) {
 			rt.Fatalf("the second run did %+v", again)
@@ -439,19 +422,19 @@ func TestStatementsAreWhatWasPosted(t *testing.T) { property(t, sqliteURL, true)
 func TestClosedMonthNeverChanges(t *testing.T) {
 	w := newWorld(t, sqliteURL(t))
 	p := w.pass("A1", 3000, w.clock.Now().Add(-time.Hour))
-	w.clock.set(time.Date(2026, 10, 1, 1, 0, 0, 0, hongKong))
+	w.clock.Set(time.Date(2026, 10, 1, 1, 0, 0, 0, hongKong))
 	w.run()
 	september := statement.Numbered(2026*12+8, "A1", "HKD")
 	_, _, first := w.shown(september)
-	w.clock.set(time.Date(2026, 10, 20, 9, 0, 0, 0, hongKong))
+	w.clock.Set(time.Date(2026, 10, 20, 9, 0, 0, 0, hongKong))
 	was := *p
 	p.Revision, p.AmountCents = 2, 800
 	w.post(p, was)
-	w.clock.set(time.Date(2026, 11, 1, 0, 59, 0, 0, hongKong))
+	w.clock.Set(time.Date(2026, 11, 1, 0, 59, 0, 0, hongKong))
 	if done := w.run(); done.Statements != 0 {
 		t.Errorf("October was issued before the hour of grace: %+v", done)
 	}
-	w.clock.set(time.Date(2026, 11, 1, 1, 0, 0, 0, hongKong))
+	w.clock.Set(time.Date(2026, 11, 1, 1, 0, 0, 0, hongKong))
 	w.run()
 	if _, _, again := w.shown(september); !bytes.Equal(first, again) {
 		t.Errorf("September became\n%s\nafter\n%s", again, first)
@@ -468,10 +451,10 @@ func TestClosedMonthNeverChanges(t *testing.T) {
 func testTwoIssuers(t *testing.T, url string) {
 	w := newWorld(t, url)
 	for range 120 {
-		w.clock.set(w.clock.Now().Add(6*time.Hour + time.Second))
+		w.clock.Set(w.clock.Now().Add(6*time.Hour + time.Second))
 		w.pass(accounts[w.ids%3], 1234, w.clock.Now())
 	}
-	w.clock.set(w.clock.Now().AddDate(0, 1, 0))
+	w.clock.Set(w.clock.Now().AddDate(0, 1, 0))
 	other, err := books.Open(context.Background(), url, books.Options{Clock: w.clock})
 	w.must(err)
 	defer other.Close()

@@ -10,13 +10,9 @@ import (
 	"testing/fstest"
 	"time"
 
+	"freeflow/internal/clock"
 	"freeflow/internal/database"
 )
-
-// stopped is a clock that stands where it is put.
-type stopped struct{ at time.Time }
-
-func (s *stopped) Now() time.Time { return s.at }
 
 func schema() database.Schema {
 	return database.Schema{Name: "test", Table: "once_test_schema", Want: 1, Migrations: fstest.MapFS{"00001_once.sql": {Data: []byte(`-- +goose Up
@@ -27,12 +23,12 @@ CREATE TABLE effect (n bigint NOT NULL);
 }
 
 // open returns two keepers on one database, as two processes have them.
-func open(t *testing.T, url string) (first, second *Keeper, clk *stopped) {
+func open(t *testing.T, url string) (first, second *Keeper, clk *clock.Fixed) {
 	t.Helper()
 	if err := database.Migrate(t.Context(), url, schema()); err != nil {
 		t.Fatal(err)
 	}
-	clk = &stopped{time.Date(2026, 11, 25, 0, 0, 0, 0, time.UTC)}
+	clk = clock.At(time.Date(2026, 11, 25, 0, 0, 0, 0, time.UTC))
 	var keepers [2]*Keeper
 	for i := range keepers {
 		db, err := database.Open(t.Context(), url, database.Options{Schema: schema()})
@@ -98,8 +94,8 @@ func testKeeper(t *testing.T, url string) {
 			t.Errorf("%+v: %v", bad, err)
 		}
 	}
-	clk.at = clk.at.Add(time.Hour)
-	if n, err := one.Prune(ctx, clk.at); n != 1 || err != nil {
+	clk.Advance(time.Hour)
+	if n, err := one.Prune(ctx, clk.Now()); n != 1 || err != nil {
 		t.Fatalf("pruned %d, %v", n, err)
 	}
 	if after, err := one.Do(ctx, r, act(ctx, "anew")); err != nil || after.Replayed {
