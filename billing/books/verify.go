@@ -229,7 +229,8 @@ var proofs = []proof{
 			WHERE t.charge_id = '' AND t.money_id = '' AND (p.id IS NULL OR t.kind NOT IN ('toll', 'reversal'))`,
 			`SELECT 'transaction ' || t.id || ' has no charge' FROM transactions t LEFT JOIN charge c ON c.id = t.charge_id
 			WHERE t.charge_id <> '' AND (c.id IS NULL OR t.pass_id <> '' OR t.money_id <> '' OR t.kind NOT IN ('charge', 'payment', 'reversal'))`,
-			`SELECT 'transaction ' || t.id || ' has no movement or receivable' FROM transactions t LEFT JOIN movement m ON t.money_id = 'move:' || m.id
+			`SELECT 'transaction ' || t.id || ' has no movement or receivable' FROM transactions t LEFT JOIN movement m
+			ON substr(t.money_id, 1, 5) = 'move:' AND m.id = substr(t.money_id, 6)
 			LEFT JOIN receivable r ON r.id = t.money_id
 			WHERE t.money_id <> '' AND substr(t.money_id, 1, 6) <> 'remit:' AND (t.pass_id <> '' OR t.kind NOT IN ('receipt', 'payout', 'collection', 'reversal') OR (m.id IS NULL AND r.id IS NULL))`,
 		},

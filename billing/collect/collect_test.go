@@ -87,6 +87,16 @@ func TestNewNeedsItsParts(t *testing.T) {
 	}
 	b := &books{}
 	c, metrics := newCollector(t, b, false)
+	for name, without := range map[string]func(*Parts){
+		"books": func(p *Parts) { p.Books = nil }, "clock": func(p *Parts) { p.Clock = nil },
+		"log": func(p *Parts) { p.Log = nil }, "metrics": func(p *Parts) { p.Metrics = nil },
+	} {
+		p := Parts{Books: b, Clock: c.p.Clock, Log: c.p.Log, Metrics: prometheus.NewRegistry()}
+		without(&p)
+		if _, err := New(p); err == nil {
+			t.Errorf("made without its %s", name)
+		}
+	}
 	if _, err := New(Parts{Books: b, Clock: c.p.Clock, Log: c.p.Log, Metrics: metrics}); err == nil {
 		t.Error("two sets of the same figures were registered")
 	}
