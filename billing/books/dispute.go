@@ -95,10 +95,11 @@ func (t *Tx) KnowsAccount(ctx context.Context, id string) (bool, error) {
 	return found, nil
 }
 
-// NoticeNames returns what a notice names. See dispute.Tx.
+// NoticeNames returns what a notice names and is still its debtor's. See
+// dispute.Tx.
 func (t *Tx) NoticeNames(ctx context.Context, plate, number string) ([]string, error) {
 	return t.texts(ctx, `SELECT i.receivable FROM payment_reference n JOIN payment_reference_item i ON i.number = n.number
-		WHERE n.number = $1 AND n.vehicle = $2 ORDER BY i.receivable`, number, plate)
+		LEFT JOIN receivable r ON r.id = i.receivable WHERE n.number = $1 AND n.vehicle = $2 AND (r.id IS NULL OR `+stillNamed+`) ORDER BY i.receivable`, number, plate)
 }
 
 const disputeColumns = `d.reference, d.receivable, d.origin, d.account, d.vehicle, d.amount_cents, d.currency, d.reason, d.words, d.state, d.assignee, d.barred,

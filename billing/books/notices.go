@@ -13,6 +13,12 @@ import (
 
 const noticeColumns = `id, kind, account, vehicle, number, amount_cents, currency, due_day, facts, issued_at, served_at`
 
+// stillNamed holds for a receivable r that a payment reference n names for as
+// long as it is of that vehicle, and of the account that was told, if one was: a
+// toll that turned out to be another's is nothing to who holds the old notice.
+const stillNamed = `(r.vehicle = n.vehicle OR r.vehicle = 'plate:' || n.vehicle)
+	AND NOT EXISTS (SELECT 1 FROM notice told WHERE told.number = n.number AND told.number <> '' AND told.account <> '' AND told.account <> r.account)`
+
 // daySeconds is a day of a calendar, as the columns of days count them.
 const daySeconds = 86400
 

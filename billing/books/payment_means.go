@@ -207,7 +207,7 @@ func (t *Tx) PutPayReference(ctx context.Context, r payment.Reference) error {
 // PayReference finds what a notice names. See payment.Tx.
 func (t *Tx) PayReference(ctx context.Context, vehicle, number string) (open []billing.Receivable, named int64, err error) {
 	err = database.Each(ctx, t.db, `SELECT `+receivableColumns+` FROM payment_reference n JOIN payment_reference_item i ON i.number = n.number
-		JOIN receivable r ON r.id = i.receivable WHERE n.number = $1 AND n.vehicle = $2 ORDER BY r.posting, r.id`, []any{number, vehicle}, func(r database.Rows) error {
+		JOIN receivable r ON r.id = i.receivable WHERE n.number = $1 AND n.vehicle = $2 AND `+stillNamed+` ORDER BY r.posting, r.id`, []any{number, vehicle}, func(r database.Rows) error {
 		v, err := scanReceivable(r)
 		named++
 		if v.RestCents() > 0 && v.Hold == "" {

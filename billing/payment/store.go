@@ -116,7 +116,7 @@ type Tx interface {
 	PutPayReference(ctx context.Context, r Reference) error
 	// PayReference returns what is open of what a notice names, by one
 	// statement whether or not it is there. named is 0 if there is no such
-	// notice of such a vehicle.
+	// notice of such a vehicle; what turned out to be another's counts no more.
 	PayReference(ctx context.Context, vehicle, number string) (open []billing.Receivable, named int64, err error)
 
 	// RefundableOf returns an account's attempts whose money can be given back,
