@@ -2,10 +2,8 @@ package notice_test
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -16,7 +14,6 @@ import (
 	"freeflow/billing/account"
 	"freeflow/billing/books"
 	"freeflow/billing/notice"
-	"freeflow/billing/notice/spool"
 	"freeflow/internal/clock"
 )
 
@@ -256,39 +253,5 @@ func TestTexts(t *testing.T) {
 		if lines["en"] != lines["zh-HK"] && kind != notice.LicenceHold && kind != notice.SecondSurcharge {
 			t.Errorf("%s has %d lines in English, %d in Chinese", kind, lines["en"], lines["zh-HK"])
 		}
-	}
-}
-
-// TestSpool: one file a message, whole, for its owner alone; a repetition
-// replaces its own.
-func TestSpool(t *testing.T) {
-	dir := t.TempDir()
-	s, err := spool.New(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	m := notice.Message{Reference: "n1/post", Channel: notice.Post, Vehicle: "plate:AB1", Text: notice.Text{Subject: "S", Body: "B\n行"}}
-	for range 2 {
-		if err := s.Send(t.Context(), m); err != nil {
-			t.Fatal(err)
-		}
-	}
-	files, err := filepath.Glob(filepath.Join(dir, "post", "*"))
-	if err != nil || len(files) != 1 {
-		t.Fatalf("the folder has %v, %v", files, err)
-	}
-	text, err := os.ReadFile(files[0])
-	if err != nil {
-		t.Fatal(err)
-	}
-	var got map[string]string
-	if err := json.Unmarshal(text, &got); err != nil || got["body"] != "B\n行" || got["reference"] != "n1/post" {
-		t.Errorf("the file says %s, %v", text, err)
-	}
-	if info, err := os.Stat(files[0]); err != nil || info.Mode().Perm() != 0o600 {
-		t.Errorf("its mode is %v, %v", info.Mode(), err)
-	}
-	if err := s.Send(t.Context(), notice.Message{Reference: "x", Channel: "pigeon"}); err == nil {
-		t.Error("a channel that is not there took a message")
 	}
 }
