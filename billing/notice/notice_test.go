@@ -59,11 +59,12 @@ func issue(t *testing.T, store *books.Store, n notice.Notice) {
 	do(t, store, func(ctx context.Context, tx *books.Tx) error { return notice.Issue(ctx, tx, n) })
 }
 
-func deliveries(t *testing.T, store *books.Store, id string) map[string]notice.Delivery {
+// deliveries are those of the notice n1.
+func deliveries(t *testing.T, store *books.Store) map[string]notice.Delivery {
 	t.Helper()
 	ways := map[string]notice.Delivery{}
 	do(t, store, func(ctx context.Context, tx *books.Tx) error {
-		list, err := tx.Deliveries(ctx, id)
+		list, err := tx.Deliveries(ctx, "n1")
 		for _, d := range list {
 			ways[d.Channel] = d
 		}
@@ -140,7 +141,7 @@ func TestCourierComesAgain(t *testing.T) {
 		tries += n
 		clk.Advance(30 * time.Minute)
 	}
-	ways := deliveries(t, store, "n1")
+	ways := deliveries(t, store)
 	if ways[notice.Email].State != notice.Undeliverable || ways[notice.SMS].State != notice.Undeliverable || ways[notice.Post].State != notice.Sent {
 		t.Errorf("it went %+v", ways)
 	}
@@ -210,7 +211,7 @@ func TestProof(t *testing.T) {
 		}
 		return err
 	})
-	if d := deliveries(t, store, "n1")[notice.Post]; d.State != notice.Served || d.Evidence != "RD1" {
+	if d := deliveries(t, store)[notice.Post]; d.State != notice.Served || d.Evidence != "RD1" {
 		t.Errorf("the proof is %+v", d)
 	}
 }

@@ -16,20 +16,22 @@ func (r *road) deed(reason string) recovery.Deed {
 	return recovery.Deed{By: "amy", Role: "operator", Reason: reason, Now: r.clock.Now()}
 }
 
-func (r *road) outage(id string, from, to time.Time) {
+// outage records outage:1 afterwards.
+func (r *road) outage(from, to time.Time) {
 	r.t.Helper()
 	r.do(func(ctx context.Context, tx *books.Tx) error {
-		return r.ladder.Outage(ctx, tx, id, from, to, r.deed("the bank was down"))
+		return r.ladder.Outage(ctx, tx, "outage:1", from, to, r.deed("the bank was down"))
 	})
 }
 
-// told counts the notices of a kind to the owner of the first vehicle.
-func (r *road) told(kind string) (n int) {
+// told counts how often the owner of the first vehicle was told that a surcharge
+// was taken back.
+func (r *road) told() (n int) {
 	r.do(func(ctx context.Context, tx *books.Tx) error {
 		n = 0
 		list, err := tx.NoticesOf(ctx, "", "plate:XY1", time.Time{}, 50)
 		for _, one := range list {
-			if one.Kind == kind {
+			if one.Kind == notice.SurchargeStruck {
 				n++
 			}
 		}
@@ -59,19 +61,19 @@ func TestOutageRecordedAfterwards(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			r, id := surcharged(t)
 			r.clock.Set(at(6, 12, 9))
-			r.outage("outage:1", tc.from, tc.to)
-			r.outage("outage:1", tc.from, tc.to) // again: nothing changes
+			r.outage(tc.from, tc.to)
+			r.outage(tc.from, tc.to) // again: nothing changes
 			r.run(at(6, 12, 9))
 			if tc.again.IsZero() {
 				r.want(id, recovery.First, 20500)
-				if r.told(notice.SurchargeStruck) != 0 {
+				if r.told() != 0 {
 					t.Error("it was told that it was taken back")
 				}
 				r.sound()
 				return
 			}
 			r.want(id, recovery.Opened, 3000)
-			if r.told(notice.SurchargeStruck) != 1 {
+			if r.told() != 1 {
 				t.Error("nobody was told")
 			}
 			r.run(tc.again.Add(-time.Hour))
@@ -106,7 +108,7 @@ func TestOutageAfterwardsTakesAllBack(t *testing.T) {
 			r.run(at(8, 23, 0))
 			r.want(id, recovery.Held, 55500)
 			r.clock.Set(at(8, 26, 9))
-			r.outage("outage:1", tc.from, tc.to)
+			r.outage(tc.from, tc.to)
 			r.run(at(8, 26, 9))
 			r.want(id, tc.stage, tc.rest)
 			r.sound()
@@ -122,7 +124,7 @@ func TestPaidSurchargeIsGivenBack(t *testing.T) {
 	r.run(at(6, 11, 0))
 	r.want(id, recovery.Ended, 0)
 	r.clock.Set(at(6, 20, 9))
-	r.outage("outage:1", at(6, 8, 9), at(6, 8, 20))
+	r.outage(at(6, 8, 9), at(6, 8, 20))
 	r.run(at(6, 20, 10))
 	r.want(id, recovery.Ended, 0)
 	r.do(func(ctx context.Context, tx *books.Tx) error {
@@ -132,7 +134,7 @@ func TestPaidSurchargeIsGivenBack(t *testing.T) {
 		}
 		return err
 	})
-	if r.told(notice.SurchargeStruck) != 1 {
+	if r.told() != 1 {
 		t.Error("nobody was told")
 	}
 	r.run(at(7, 20, 10))
@@ -146,7 +148,7 @@ func TestPaidTollEndsWithTheSurcharge(t *testing.T) {
 	r.pay(3000, id)
 	r.run(at(6, 11, 0))
 	r.want(id, recovery.First, 17500)
-	r.outage("outage:1", at(6, 8, 9), at(6, 8, 20))
+	r.outage(at(6, 8, 9), at(6, 8, 20))
 	r.run(at(6, 11, 1))
 	r.want(id, recovery.Ended, 0)
 	r.run(at(8, 11, 1))
@@ -222,7 +224,7 @@ func TestOutageThatNobodyEnded(t *testing.T) {
 // TestWrongOutage: taken back, its days count again.
 func TestWrongOutage(t *testing.T) {
 	r, id := surcharged(t)
-	r.outage("outage:1", at(6, 1, 9), at(6, 9, 20))
+	r.outage(at(6, 1, 9), at(6, 9, 20))
 	r.run(at(6, 10, 2))
 	r.want(id, recovery.Opened, 3000)
 	withdraw := func(pause, reason string) error {
@@ -243,7 +245,7 @@ func TestWrongOutage(t *testing.T) {
 	}
 	r.run(at(6, 10, 5))
 	r.want(id, recovery.First, 20500)
-	r.outage("outage:1", at(6, 1, 9), at(6, 9, 20)) // its id again changes nothing
+	r.outage(at(6, 1, 9), at(6, 9, 20)) // its id again changes nothing
 	r.run(at(6, 10, 8))
 	r.want(id, recovery.First, 20500)
 	r.sound()
@@ -259,10 +261,10 @@ func testOutages(t *testing.T, r *road) {
 	r.run(at(6, 10, 0))
 	r.pay(20500, id, "charge:"+recovery.SurchargeID(1, id))
 	r.run(at(6, 11, 0))
-	r.outage("outage:1", at(6, 8, 9), at(6, 8, 20))
+	r.outage(at(6, 8, 9), at(6, 8, 20))
 	r.run(at(6, 11, 1))
 	r.want(id, recovery.Ended, 0)
-	if r.told(notice.SurchargeStruck) != 1 {
+	if r.told() != 1 {
 		t.Error("nobody was told")
 	}
 	r.do(func(ctx context.Context, tx *books.Tx) error {
