@@ -19,7 +19,7 @@ func testCash(t *testing.T, url string) {
 	w.pass("CHT", 3000)
 	w.follow(w.received())
 	w.till(5000, false)
-	at := w.clock.at
+	at := w.clock.Now()
 	day := statement.DayOf(at, hongKong)
 	deed := settlement.Deed{By: "amy", Role: "finance", Now: at}
 	take := func(id, means string, more bool, rows ...settlement.Row) (m settlement.Matched) {
@@ -74,7 +74,7 @@ func testCash(t *testing.T, url string) {
 		}
 		return err
 	}))
-	w.clock.at = at.Add(26 * time.Hour)
+	w.clock.Set(at.Add(26 * time.Hour))
 	w.run()
 	w.must(w.books.View(ctx, func(tx *books.Tx) error {
 		units, err := tx.UnitsOf(ctx, day.From, day.To)
