@@ -119,6 +119,9 @@ type Restated struct {
 	// Changed are the ids of a bulk re-rate's passes that it does not touch any
 	// more, because they changed.
 	Changed []string
+	// Failed are the ids of a bulk re-rate's passes that it gives up, because
+	// they could not be posted.
+	Failed []string
 	// Skipped are the ids of passes left alone because their reads are no longer
 	// kept.
 	Skipped []string

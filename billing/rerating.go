@@ -23,6 +23,9 @@ const (
 	// RerateChanged: it changed after the re-rate was ordered, and was left to
 	// the rules, which rated it by the network in force.
 	RerateChanged = "changed"
+	// RerateFailed: it could not be posted in several attempts, and owes what it
+	// owed; the log says why.
+	RerateFailed = "failed"
 	// RerateDecided: a person decided on it; it is left alone.
 	RerateDecided = "decided"
 	// RerateUnrated: the network has no toll for it; it is left alone.
@@ -64,8 +67,10 @@ type Rerate struct {
 // RerateRow is one pass of a bulk re-rate.
 type RerateRow struct {
 	PassID string
-	// Revision is the one at which the pass stood.
+	// Revision is the one at which the pass stood, Stood a digest of all that
+	// its toll and its payer follow from; empty in rows of before there was one.
 	Revision int64
+	Stood    string
 	// Customer is "account:" and the account's id, or "vehicle:" and the
 	// vehicle's name where nobody's account owes.
 	Customer    string

@@ -30,10 +30,10 @@ func scanRerate(r database.Rows) (v billing.Rerate, err error) {
 	return v, err
 }
 
-const rerateRowColumns = `pass_id, revision, customer, vehicle, first_micros, was_cents, now_cents, tariff_version, rule, paid, state`
+const rerateRowColumns = `pass_id, revision, customer, vehicle, first_micros, was_cents, now_cents, tariff_version, rule, paid, state, stood`
 
 func scanRerateRow(r database.Rows) (v billing.RerateRow, err error) {
-	err = r.Scan(&v.PassID, &v.Revision, &v.Customer, &v.Vehicle, &v.FirstMicros, &v.WasCents, &v.NowCents, &v.Version, &v.Rule, &v.Paid, &v.State)
+	err = r.Scan(&v.PassID, &v.Revision, &v.Customer, &v.Vehicle, &v.FirstMicros, &v.WasCents, &v.NowCents, &v.Version, &v.Rule, &v.Paid, &v.State, &v.Stood)
 	return v, err
 }
 
@@ -68,13 +68,13 @@ func (s *Store) AddRerate(ctx context.Context, v billing.Rerate, rows []billing.
 		}
 		i := 0
 		err = db.Bulk(ctx, "rerate_pass", []string{"rerate_id", "revision", "first_micros", "was_cents", "now_cents", "paid",
-			"pass_id", "customer", "vehicle", "tariff_version", "rule", "state"}, func() ([]any, bool) {
+			"pass_id", "customer", "vehicle", "tariff_version", "rule", "state", "stood"}, func() ([]any, bool) {
 			if i == len(rows) {
 				return nil, false
 			}
 			r := &rows[i]
 			i++
-			return []any{v.ID, r.Revision, r.FirstMicros, r.WasCents, r.NowCents, r.Paid, r.PassID, r.Customer, r.Vehicle, r.Version, r.Rule, r.State}, true
+			return []any{v.ID, r.Revision, r.FirstMicros, r.WasCents, r.NowCents, r.Paid, r.PassID, r.Customer, r.Vehicle, r.Version, r.Rule, r.State, r.Stood}, true
 		})
 		if err != nil {
 			return err
@@ -233,9 +233,11 @@ func markRerated(ctx context.Context, db database.Session, id int64, r *billing.
 			return err
 		}
 	}
-	for _, pass := range r.Changed {
-		if err := mark(pass, billing.RerateChanged); err != nil {
-			return err
+	for state, passes := range map[string][]string{billing.RerateChanged: r.Changed, billing.RerateFailed: r.Failed} {
+		for _, pass := range passes {
+			if err := mark(pass, state); err != nil {
+				return err
+			}
 		}
 	}
 	_, err := db.Exec(ctx, `UPDATE rerate SET done = done + $2, changed = changed + $3 WHERE id = $1`, id, int64(len(r.Passes)), int64(len(r.Changed)))

@@ -15,10 +15,10 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync"
 	"time"
 
 	"freeflow/billing"
@@ -60,6 +60,10 @@ type Rerater struct {
 	Paid    Paid
 	Clock   clock.Clock
 	Logger  *slog.Logger
+
+	mu sync.Mutex
+	// waiting are re-rates that failed, by id.
+	waiting map[int64]putOff
 }
 
 // Request says what is to be rated anew, by whom and why.
@@ -159,7 +163,7 @@ func (r *Rerater) rows(ctx context.Context, v *billing.Rerate) ([]billing.Rerate
 func (r *Rerater) rate(p *billing.Pass) (row billing.RerateRow, differs bool) {
 	row = billing.RerateRow{
 		PassID: p.ID, Revision: p.Revision, Vehicle: p.Vehicle, FirstMicros: p.FirstMicros,
-		WasCents: p.AmountCents, NowCents: p.AmountCents, State: billing.ReratePending,
+		WasCents: p.AmountCents, NowCents: p.AmountCents, State: billing.ReratePending, Stood: stood(p),
 	}
 	row.Customer = customer(p)
 	switch {
@@ -182,6 +186,24 @@ func (r *Rerater) rate(p *billing.Pass) (row billing.RerateRow, differs bool) {
 	}
 	row.NowCents, row.Version, row.Rule = toll.Cents, toll.Version, toll.Rule
 	return row, true
+}
+
+// stood is a digest of all of a pass that its toll and its payer follow from.
+// When it ended, its marks, the evidence and its revision may become more
+// without changing either.
+func stood(p *billing.Pass) string {
+	h := sha256.New()
+	fmt.Fprintf(h, "%q %q %q %t %d %q %q %q %d %q %q %q %q %t", p.Facility, p.TollPoint, p.Vehicle, p.Registered, p.FirstMicros, p.Status, p.Class, p.Account,
+		p.AmountCents, p.Currency, p.TariffVersion, p.Rule, p.MergedInto, p.Decision != nil)
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+// asPlanned reports whether a pass still is the one that the dry run saw.
+func asPlanned(p *billing.Pass, row *billing.RerateRow) bool {
+	if row.Stood == "" { // worked out before this was kept
+		return p.Revision == row.Revision
+	}
+	return stood(p) == row.Stood
 }
 
 // customer names who owes the pass.
@@ -230,107 +252,4 @@ func (r *Rerater) Order(ctx context.Context, id int64, digest, by string) (billi
 		}
 	}
 	return r.Books.OrderRerate(ctx, id, digest, by, r.Clock.Now())
-}
-
-// Once executes what is ordered, to its end.
-func (r *Rerater) Once(ctx context.Context) error {
-	running, err := r.Books.Rerates(ctx, billing.RerateRunning, 0, page)
-	if err != nil {
-		return err
-	}
-	for _, v := range running {
-		if err := r.execute(ctx, v); err != nil {
-			return fmt.Errorf("executing re-rate %d: %w", v.ID, err)
-		}
-	}
-	return nil
-}
-
-// Watch executes what is ordered again and again until ctx ends. What fails is
-// logged and tried again.
-func (r *Rerater) Watch(ctx context.Context, every time.Duration) error {
-	tick := time.NewTicker(every)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-			if err := r.Once(ctx); err != nil && ctx.Err() == nil {
-				r.Logger.ErrorContext(ctx, "passes not rated anew; trying again", "err", err)
-			}
-		}
-	}
-}
-
-// maxStale bounds how often one batch is tried again.
-const maxStale = 16
-
-// execute posts batch by batch until none is pending.
-func (r *Rerater) execute(ctx context.Context, v billing.Rerate) error {
-	stale := 0
-	for {
-		left := 0
-		err := r.Books.Restate(ctx, billing.Restatement{
-			Facility: v.Facility, PostedAt: r.Clock.Now(), Rerate: v.ID, OnlyMoney: true, DoneMicros: -1,
-			Decide: func(ctx context.Context, view billing.View) (billing.Restated, error) {
-				rows, err := view.PendingRerate(ctx, batch)
-				left = len(rows)
-				if err != nil || left == 0 {
-					return billing.Restated{}, err
-				}
-				return restate(ctx, view, rows)
-			},
-		})
-		switch {
-		case errors.Is(err, billing.ErrStale) && stale < maxStale:
-			stale++
-			continue
-		case errors.Is(err, billing.ErrNotFound) && v.Passes == 0:
-			left = 0 // no pass was ever posted at the facility
-		case err != nil:
-			return err
-		}
-		if left > 0 {
-			continue
-		}
-		done, err := r.Books.FinishRerate(ctx, v.ID, r.Clock.Now())
-		if err != nil {
-			return err
-		}
-		r.Logger.InfoContext(ctx, "passes rated anew", "rerate", done.ID, "facility", done.Facility, "done", done.Done, "changed", done.Changed)
-		return nil
-	}
-}
-
-// restate gives the passes of pending rows their new amounts; those that no
-// longer stand as they did are left.
-func restate(ctx context.Context, view billing.View, rows []billing.RerateRow) (billing.Restated, error) {
-	ids := make([]string, len(rows))
-	for i := range rows {
-		ids[i] = rows[i].PassID
-	}
-	passes, err := view.ByID(ctx, ids)
-	if err != nil {
-		return billing.Restated{}, err
-	}
-	byID := make(map[string]billing.Pass, len(passes))
-	for _, p := range passes {
-		byID[p.ID] = p
-	}
-	var out billing.Restated
-	for i := range rows {
-		row := &rows[i]
-		p := byID[row.PassID]
-		// One that only became longer since owes what it owed.
-		if p.MergedInto != "" || p.Decision != nil || p.AmountCents != row.WasCents || p.FirstMicros != row.FirstMicros ||
-			p.Vehicle != row.Vehicle || customer(&p) != row.Customer {
-			out.Changed = append(out.Changed, row.PassID)
-			continue
-		}
-		p.Revision++
-		p.AmountCents, p.TariffVersion, p.Rule = row.NowCents, row.Version, row.Rule
-		out.Passes = append(out.Passes, p)
-	}
-	return out, nil
 }

@@ -21,3 +21,7 @@ CREATE TABLE dispute_twin (
     role      bytetext NOT NULL CHECK (role IN ('given', 'kept')),
     reference bytetext NOT NULL
 );
+
+-- A digest of what a pass was when a bulk re-rate was worked out; empty in rows
+-- of before.
+ALTER TABLE rerate_pass ADD COLUMN stood bytetext NOT NULL DEFAULT '';
