@@ -132,6 +132,14 @@ func replay(ctx context.Context, env Env, f replayFlags, files []string) (err er
 	if err := keep.putFile(ctx, f.registry); err != nil {
 		return err
 	}
+	// A folder that is continued may hold reads judged by another registry. It
+	// has one process, which goes on where one before it broke off. First, so
+	// that in a new folder there is nothing to judge anew: after the first reads
+	// a run that was killed would leave all of them to the next.
+	rejudge := newRejudge(p, keep, "replay", env.Clock, log)
+	if err := rejudge.Once(ctx); err != nil {
+		return err
+	}
 	run := startRun(ctx, p, newMatcher(p, keep, env.Clock, prometheus.NewRegistry(), log), sessionTimeout, log)
 	s, feedErr := feed(ctx, env, p, f, files, rejects)
 	// What was read is worked to the end also where a file broke off: the
@@ -139,9 +147,8 @@ func replay(ctx context.Context, env Env, f replayFlags, files []string) (err er
 	if err := errors.Join(run.drain(ctx), run.stop()); err != nil {
 		return errors.Join(feedErr, err)
 	}
-	// A folder that is continued may hold reads judged by another registry. It
-	// has one process, which goes on where one before it broke off.
-	if err := newRejudge(p, keep, "replay", env.Clock, log).Once(ctx); err != nil {
+	// What a run before this one had accepted, and not posted, may be among it.
+	if err := rejudge.Once(ctx); err != nil {
 		return errors.Join(feedErr, err)
 	}
 	if err := errors.Join(rejects.close(), writeCharges(ctx, env, p, f.charges)); err != nil {
