@@ -13,6 +13,7 @@ import (
 
 	"freeflow/billing/payment"
 	"freeflow/billing/payment/bank"
+	"freeflow/internal/clock"
 )
 
 // notice is one to be sent.
@@ -169,16 +170,10 @@ const deliverEvery = 200 * time.Millisecond
 
 // Run delivers notices until ctx ends.
 func (e *Emulator) Run(ctx context.Context) error {
-	tick := time.NewTicker(deliverEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-			if _, err := e.Deliver(ctx); err != nil && ctx.Err() == nil {
-				e.Log.Debug("notices not taken", "err", err)
-			}
+	clock.Every(ctx, deliverEvery, func(ctx context.Context) {
+		if _, err := e.Deliver(ctx); err != nil && ctx.Err() == nil {
+			e.Log.Debug("notices not taken", "err", err)
 		}
-	}
+	})
+	return nil
 }

@@ -3,6 +3,7 @@ package books
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"freeflow/billing"
@@ -29,16 +30,9 @@ func (t *Tx) PutOff(ctx context.Context, job, item, why string, now time.Time) (
 	return failures, nil
 }
 
-// clipped bounds a text; what is no UTF-8, which PostgreSQL refuses, is left out.
+// clipped bounds a text; what PostgreSQL refuses (no UTF-8, U+0000) is left out.
 func clipped(text string) string {
-	var b []byte
-	for _, r := range text {
-		if r == 0 || len(b) > maxWhy {
-			continue
-		}
-		b = append(b, string(r)...)
-	}
-	return string(b)
+	return strings.ReplaceAll(strings.ToValidUTF8(text[:min(len(text), maxWhy)], ""), "\x00", "")
 }
 
 // PutOffDue returns items of a job that are to be tried again, those that wait

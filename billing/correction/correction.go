@@ -14,7 +14,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"freeflow/billing"
 	"freeflow/billing/notice"
@@ -118,29 +117,16 @@ func noticeOf(r billing.Rerate, c billing.RerateCustomer, at time.Time) notice.N
 
 // cut bounds a text without breaking a character.
 func cut(text string) string {
-	if len(text) <= maxReason {
-		return text
-	}
-	n := maxReason
-	for n > 0 && !utf8.RuneStart(text[n]) {
-		n--
-	}
-	return text[:n]
+	return strings.ToValidUTF8(text[:min(len(text), maxReason)], "")
 }
 
 // Watch tells customers again and again until ctx ends. What fails is logged
 // and tried again.
 func (t *Teller) Watch(ctx context.Context, every time.Duration) error {
-	tick := time.NewTicker(every)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-			if _, err := t.Once(ctx); err != nil && ctx.Err() == nil {
-				t.Logger.ErrorContext(ctx, "customers not told of a correction; trying again", "err", err)
-			}
+	clock.Every(ctx, every, func(ctx context.Context) {
+		if _, err := t.Once(ctx); err != nil && ctx.Err() == nil {
+			t.Logger.ErrorContext(ctx, "customers not told of a correction; trying again", "err", err)
 		}
-	}
+	})
+	return nil
 }

@@ -102,18 +102,12 @@ const watchEvery = 300 * time.Millisecond
 
 // watch follows the stored registry until ctx ends.
 func (k *keeper) watch(ctx context.Context, log *slog.Logger) error {
-	tick := time.NewTicker(watchEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-			if err := k.load(ctx); err != nil && ctx.Err() == nil {
-				log.ErrorContext(ctx, "registry not refreshed", "err", err)
-			}
+	clock.Every(ctx, watchEvery, func(ctx context.Context) {
+		if err := k.load(ctx); err != nil && ctx.Err() == nil {
+			log.ErrorContext(ctx, "registry not refreshed", "err", err)
 		}
-	}
+	})
+	return nil
 }
 
 // explainer finds the reads of a pass in the archive.

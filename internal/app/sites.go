@@ -170,18 +170,12 @@ func (k *siteKeeper) suits(site *parking.CarPark) error {
 
 // watch follows the stored definitions until ctx ends.
 func (k *siteKeeper) watch(ctx context.Context, log *slog.Logger) error {
-	tick := time.NewTicker(sitesEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-			if err := k.load(ctx); err != nil && ctx.Err() == nil {
-				log.ErrorContext(ctx, "car parks not refreshed", "err", err)
-			}
+	clock.Every(ctx, sitesEvery, func(ctx context.Context) {
+		if err := k.load(ctx); err != nil && ctx.Err() == nil {
+			log.ErrorContext(ctx, "car parks not refreshed", "err", err)
 		}
-	}
+	})
+	return nil
 }
 
 // All returns the car parks in force, by id.

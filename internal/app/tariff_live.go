@@ -286,34 +286,22 @@ func (t *tariffs) compareGiven(ctx context.Context, chain *governance.Chain) {
 
 // watch follows the published tolls until ctx ends.
 func (t *tariffs) watch(ctx context.Context) error {
-	tick := time.NewTicker(watchEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-			if err := t.load(ctx); err != nil && ctx.Err() == nil {
-				t.log.ErrorContext(ctx, "tolls not refreshed", "err", err)
-			}
+	clock.Every(ctx, watchEvery, func(ctx context.Context) {
+		if err := t.load(ctx); err != nil && ctx.Err() == nil {
+			t.log.ErrorContext(ctx, "tolls not refreshed", "err", err)
 		}
-	}
+	})
+	return nil
 }
 
 // compare compares rated with displayed tolls until ctx ends.
 func (t *tariffs) compare(ctx context.Context) error {
-	tick := time.NewTicker(displaysEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-			if _, err := t.displays.Turn(ctx); err != nil && ctx.Err() == nil {
-				t.log.ErrorContext(ctx, "rated tolls not compared with displayed ones", "err", err)
-			}
+	clock.Every(ctx, displaysEvery, func(ctx context.Context) {
+		if _, err := t.displays.Turn(ctx); err != nil && ctx.Err() == nil {
+			t.log.ErrorContext(ctx, "rated tolls not compared with displayed ones", "err", err)
 		}
-	}
+	})
+	return nil
 }
 
 func (t *tariffs) raisedDisplay(f governance.Finding) {

@@ -106,19 +106,13 @@ func New(c Config) *Runner {
 // Watch looks for changes of the registry again and again until ctx ends. What
 // fails is logged and tried again.
 func (r *Runner) Watch(ctx context.Context, every time.Duration) error {
-	tick := time.NewTicker(every)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-			err := r.Once(ctx)
-			if err != nil && ctx.Err() == nil && !errors.Is(err, billing.ErrConflict) && !errors.Is(err, billing.ErrFenced) {
-				r.Logger.ErrorContext(ctx, "kept reads not judged anew; trying again", "err", err)
-			}
+	clock.Every(ctx, every, func(ctx context.Context) {
+		err := r.Once(ctx)
+		if err != nil && ctx.Err() == nil && !errors.Is(err, billing.ErrConflict) && !errors.Is(err, billing.ErrFenced) {
+			r.Logger.ErrorContext(ctx, "kept reads not judged anew; trying again", "err", err)
 		}
-	}
+	})
+	return nil
 }
 
 // Once works off what there is to do: an unfinished run, or a new one if the

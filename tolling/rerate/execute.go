@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"freeflow/billing"
+	"freeflow/internal/clock"
 )
 
 // putOff is a re-rate that failed.
@@ -71,18 +72,12 @@ func (r *Rerater) note(id int64, failed error) {
 // Watch executes what is ordered again and again until ctx ends. What fails is
 // logged and tried again.
 func (r *Rerater) Watch(ctx context.Context, every time.Duration) error {
-	tick := time.NewTicker(every)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-			if err := r.Once(ctx); err != nil && ctx.Err() == nil {
-				r.Logger.ErrorContext(ctx, "passes not rated anew; trying again", "err", err)
-			}
+	clock.Every(ctx, every, func(ctx context.Context) {
+		if err := r.Once(ctx); err != nil && ctx.Err() == nil {
+			r.Logger.ErrorContext(ctx, "passes not rated anew; trying again", "err", err)
 		}
-	}
+	})
+	return nil
 }
 
 // maxStale bounds how often one batch is tried again, maxFailing the passes of a
