@@ -81,7 +81,7 @@ func TestPackage(t *testing.T) {
 	if tally.Score() != 50 {
 		t.Errorf("score %d", tally.Score())
 	}
-	for _, line := range []string{"sum/sum.go:6:7: >= for >: lived", "sum/sum.go:7:12: + for -: not covered"} {
+	for _, line := range []string{"sum/sum.go:7:7: >= for >: lived", "sum/sum.go:8:12: + for -: not covered"} {
 		if !strings.Contains(out.String(), line) {
 			t.Errorf("%q does not stand in\n%s", line, &out)
 		}

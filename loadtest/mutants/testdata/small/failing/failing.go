@@ -1,3 +1,4 @@
+// Package failing has a test that fails on purpose.
 package failing
 
 // One gives one.
