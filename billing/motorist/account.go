@@ -202,7 +202,7 @@ func (a *API) vehicles(c echo.Context, id string) error {
 	place, limit := page(q, 2, 100, 500)
 	from, after := int64(0), ""
 	if place != nil {
-		from, after = number(q, place[0]), place[1]
+		from, after = q.Whole(place[0]), place[1]
 	}
 	if err := q.Err(); err != nil {
 		return err
@@ -224,7 +224,7 @@ func (a *API) vehicles(c echo.Context, id string) error {
 				continue
 			}
 			list = append(list, item{
-				vehicleForm{h.ID, h.Plate, h.Tag, named(h.Class, a.Names.Class), h.Exempt, a.shown(h.From), a.shown(h.To)}, cursor(digits(at), h.ID),
+				vehicleForm{h.ID, h.Plate, h.Tag, named(h.Class, a.Names.Class), h.Exempt, a.shown(h.From), a.shown(h.To)}, web.Cursor(digits(at), h.ID),
 			})
 		}
 		return nil
@@ -285,5 +285,5 @@ func (a *API) tags(c echo.Context, id string) error {
 	if err != nil {
 		return err
 	}
-	return paged(c, list, limit, func(t tagForm) *string { return cursor(t.Tag) })
+	return paged(c, list, limit, func(t tagForm) *string { return web.Cursor(t.Tag) })
 }

@@ -103,7 +103,7 @@ func (a *API) charges(c echo.Context, id string) error {
 		f.ToMicros = at.UnixMicro()
 	}
 	if place != nil {
-		f.AfterMicros, f.AfterID = number(q, place[0]), place[1]
+		f.AfterMicros, f.AfterID = q.Whole(place[0]), place[1]
 	}
 	if err := q.Err(); err != nil {
 		return err
@@ -124,7 +124,7 @@ func (a *API) charges(c echo.Context, id string) error {
 			if err != nil {
 				return err
 			}
-			list = append(list, item{form, cursor(digits(r.OccurredMicros), r.ID)})
+			list = append(list, item{form, web.Cursor(digits(r.OccurredMicros), r.ID)})
 		}
 		return nil
 	})

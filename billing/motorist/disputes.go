@@ -40,7 +40,7 @@ func (a *API) disputes(c echo.Context, account string) error {
 	place, limit := page(q, 3, 50, 200)
 	f := dispute.Filter{Account: account, Receivable: q.Text("charge"), Limit: limit + 1}
 	if place != nil {
-		f.After = dispute.Place{DueDay: recovery.Day(number(q, place[0])), AmountCents: number(q, place[1]), Reference: place[2]}
+		f.After = dispute.Place{DueDay: recovery.Day(q.Whole(place[0])), AmountCents: q.Whole(place[1]), Reference: place[2]}
 	}
 	if err := q.Err(); err != nil {
 		return err
@@ -61,7 +61,7 @@ func (a *API) disputes(c echo.Context, account string) error {
 			for _, d := range found {
 				f.After = dispute.Place{DueDay: d.DueDay, AmountCents: d.AmountCents, Reference: d.Reference}
 				if mine(d, account) {
-					list = append(list, item{disputeOf(d), cursor(digits(int64(d.DueDay)), digits(d.AmountCents), d.Reference)})
+					list = append(list, item{disputeOf(d), web.Cursor(digits(int64(d.DueDay)), digits(d.AmountCents), d.Reference)})
 				}
 			}
 			if len(found) < f.Limit {
@@ -114,7 +114,7 @@ func (a *API) openDispute(c echo.Context, account string) error {
 		if err != nil {
 			return once.Answer{}, err
 		}
-		return keep(http.StatusCreated, disputeOf(d), "/v1/me/disputes/"+d.Reference)
+		return once.Made(http.StatusCreated, disputeOf(d), "/v1/me/disputes/"+d.Reference)
 	})
 	if err != nil {
 		return err
@@ -130,7 +130,7 @@ func (a *API) withdraw(c echo.Context, account string) error {
 		if err != nil {
 			return once.Answer{}, err
 		}
-		return keep(http.StatusOK, disputeOf(d), "")
+		return once.Made(http.StatusOK, disputeOf(d), "")
 	})
 	if err != nil {
 		return err

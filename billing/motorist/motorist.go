@@ -19,10 +19,7 @@ package motorist
 import (
 	"context"
 	_ "embed"
-	"encoding/base64"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net/http"
 	"net/url"
@@ -277,25 +274,11 @@ func (a *API) repeatable(c echo.Context, account string, body any, fn func(ctx c
 
 // send answers with what was kept.
 func send(c echo.Context, kept once.Answer, v any) error {
-	if kept.Location != "" {
-		c.Response().Header().Set(echo.HeaderLocation, kept.Location)
-	}
-	if kept.Replayed {
-		c.Response().Header().Set("Idempotent-Replayed", "true")
-	}
+	web.Repeated(c, kept.Location, kept.Replayed)
 	if v != nil {
 		return c.JSON(kept.Status, v)
 	}
 	return c.Blob(kept.Status, echo.MIMEApplicationJSON, kept.Body)
-}
-
-// keep is a value as it is answered and kept for repetitions.
-func keep(status int, v any, location string) (once.Answer, error) {
-	body, err := json.Marshal(v)
-	if err != nil {
-		return once.Answer{}, fmt.Errorf("writing an answer: %w", err)
-	}
-	return once.Answer{Status: status, Body: append(body, '\n'), Location: location}, nil
 }
 
 // by is who does it, as the audit trail and the domains have it.
@@ -306,41 +289,12 @@ const role = "motorist"
 
 // shown is an instant as it is answered, in the network's zone; nil for none.
 func (a *API) shown(at time.Time) *string {
-	if at.IsZero() {
-		return nil
-	}
-	text := at.In(a.Zone).Format(time.RFC3339Nano)
-	return &text
+	return web.ShownIn(at, a.Zone)
 }
 
-// page reads a cursor of so many parts, and the limit.
+// page reads a place of so many parts, and the limit.
 func page(q *web.Query, parts, usual, most int) (place []string, limit int) {
-	limit = q.Limit(usual, most)
-	text := q.Text("after")
-	if text == "" {
-		return nil, limit
-	}
-	plain, err := base64.RawURLEncoding.DecodeString(text)
-	place = strings.Split(string(plain), "\n")
-	if err != nil || len(place) != parts || !utf8.Valid(plain) || strings.ContainsRune(string(plain), 0) {
-		q.Refuse("after", "is not what a page gave as next")
-		return nil, limit
-	}
-	return place, limit
-}
-
-func cursor(parts ...string) *string {
-	next := base64.RawURLEncoding.EncodeToString([]byte(strings.Join(parts, "\n")))
-	return &next
-}
-
-// number reads a part of a cursor.
-func number(q *web.Query, text string) int64 {
-	n, err := strconv.ParseInt(text, 10, 64)
-	if err != nil {
-		q.Refuse("after", "is not what a page gave as next")
-	}
-	return n
+	return q.Place(parts), q.Limit(usual, most)
 }
 
 func digits(n int64) string { return strconv.FormatInt(n, 10) }

@@ -115,7 +115,7 @@ func (a *API) messages(c echo.Context, account string) error {
 		at     int64
 	)
 	if place != nil {
-		at = number(q, place[0])
+		at = q.Whole(place[0])
 		before = time.UnixMicro(at + 1) // those of the same instant too
 	}
 	if err := q.Err(); err != nil {
@@ -147,7 +147,7 @@ func (a *API) messages(c echo.Context, account string) error {
 	}
 	var items []item
 	for _, one := range list {
-		items = append(items, item{a.messageOf(one), cursor(digits(one.IssuedAt.UnixMicro()), one.ID)})
+		items = append(items, item{a.messageOf(one), web.Cursor(digits(one.IssuedAt.UnixMicro()), one.ID)})
 	}
 	return paged(c, items, limit, func(i item) *string { return i.place })
 }
@@ -204,5 +204,5 @@ func (a *API) views(c echo.Context, account string) error {
 	if err != nil {
 		return err
 	}
-	return paged(c, list, limit, func(v viewForm) *string { return cursor(v.ID) })
+	return paged(c, list, limit, func(v viewForm) *string { return web.Cursor(v.ID) })
 }

@@ -98,7 +98,7 @@ func (a *API) payments(c echo.Context, account string) error {
 		afterID string
 	)
 	if place != nil {
-		afterAt, afterID = time.UnixMicro(number(q, place[0])), place[1]
+		afterAt, afterID = time.UnixMicro(q.Whole(place[0])), place[1]
 	}
 	if err := q.Err(); err != nil {
 		return err
@@ -117,7 +117,7 @@ func (a *API) payments(c echo.Context, account string) error {
 		if err != nil {
 			return err
 		}
-		list = append(list, item{f, cursor(digits(found[i].CreatedAt.UnixMicro()), found[i].ID)})
+		list = append(list, item{f, web.Cursor(digits(found[i].CreatedAt.UnixMicro()), found[i].ID)})
 	}
 	return paged(c, list, limit, func(i item) *string { return i.place })
 }
@@ -178,7 +178,7 @@ func made(one payment.Attempt, err error) (once.Answer, error) {
 	if err != nil {
 		return once.Answer{}, err
 	}
-	return keep(http.StatusCreated, one.ID, "/v1/me/payments/"+one.ID)
+	return once.Made(http.StatusCreated, one.ID, "/v1/me/payments/"+one.ID)
 }
 
 // drive gives the order of a payment that was kept, outside of the transaction,
@@ -299,15 +299,8 @@ type meansForm struct {
 }
 
 func (a *API) meansOf(m payment.Means) meansForm {
-	token := m.Token
-	if len(token) > 4 {
-		// Whoever reads it cannot pay by it.
-		token = "…" + token[len(token)-4:]
-	} else if token != "" {
-		token = "…"
-	}
 	f := meansForm{
-		a.shown(m.From), m.Mode, m.Kind, m.Provider, token, billing.FormatCents(m.ThresholdCents), billing.FormatCents(m.TopUpCents), m.Currency, "staff", a.shown(m.At),
+		a.shown(m.From), m.Mode, m.Kind, m.Provider, m.ShownToken(), billing.FormatCents(m.ThresholdCents), billing.FormatCents(m.TopUpCents), m.Currency, "staff", a.shown(m.At),
 	}
 	if m.By == by(m.Account) {
 		f.SetBy = role
@@ -376,7 +369,7 @@ func (a *API) setMeans(c echo.Context, account string) error {
 		if err := a.note(ctx, tx, account, "payment.means.set"); err != nil {
 			return once.Answer{}, err
 		}
-		return keep(http.StatusCreated, a.meansOf(m), "")
+		return once.Made(http.StatusCreated, a.meansOf(m), "")
 	})
 	if err != nil {
 		return err

@@ -91,13 +91,7 @@ func instant(field, text string) (time.Time, error) {
 }
 
 // shown is an instant as it is answered; nil for none.
-func shown(at time.Time) *string {
-	if at.IsZero() {
-		return nil
-	}
-	text := at.UTC().Format(time.RFC3339Nano)
-	return &text
-}
+func shown(at time.Time) *string { return web.Shown(at) }
 
 type accountForm struct {
 	ID       string  `json:"id"`
@@ -181,7 +175,7 @@ func (a *Accounts) open(c echo.Context) error {
 		if err != nil {
 			return once.Answer{}, err
 		}
-		return answer(http.StatusCreated, accountOf(stands), "/v1/accounts/"+stands.ID)
+		return once.Made(http.StatusCreated, accountOf(stands), "/v1/accounts/"+stands.ID)
 	})
 }
 
@@ -261,7 +255,7 @@ func (a *Accounts) amend(c echo.Context) error {
 		if err != nil {
 			return once.Answer{}, err
 		}
-		return answer(http.StatusOK, accountOf(stands), "")
+		return once.Made(http.StatusOK, accountOf(stands), "")
 	})
 }
 
@@ -277,7 +271,7 @@ func (a *Accounts) close(c echo.Context) error {
 		if err != nil {
 			return once.Answer{}, err
 		}
-		return answer(http.StatusOK, accountOf(stands), "")
+		return once.Made(http.StatusOK, accountOf(stands), "")
 	})
 }
 
@@ -314,7 +308,7 @@ func (a *Accounts) register(c echo.Context) error {
 		if err != nil {
 			return once.Answer{}, err
 		}
-		return answer(http.StatusCreated, holdingOf(h), "")
+		return once.Made(http.StatusCreated, holdingOf(h), "")
 	})
 }
 
@@ -329,7 +323,7 @@ func (a *Accounts) end(c echo.Context) error {
 		if err := account.End(ctx, tx, c.Param("id"), at, d); err != nil {
 			return once.Answer{}, err
 		}
-		return answer(http.StatusOK, map[string]any{"id": c.Param("id"), "ended_at": shown(at)}, "")
+		return once.Made(http.StatusOK, map[string]any{"id": c.Param("id"), "ended_at": shown(at)}, "")
 	})
 }
 
@@ -361,7 +355,7 @@ func (a *Accounts) issue(c echo.Context) error {
 		if t, err = account.Issue(ctx, tx, t, at, d); err != nil {
 			return once.Answer{}, err
 		}
-		return answer(http.StatusCreated, tagOf(t), "/v1/tags/"+t.Tag)
+		return once.Made(http.StatusCreated, tagOf(t), "/v1/tags/"+t.Tag)
 	})
 }
 
@@ -470,6 +464,6 @@ func (a *Accounts) step(c echo.Context) error {
 		if err != nil {
 			return once.Answer{}, err
 		}
-		return answer(http.StatusOK, tagOf(t), "")
+		return once.Made(http.StatusOK, tagOf(t), "")
 	})
 }

@@ -1,7 +1,6 @@
 package operator
 
 import (
-	"encoding/base64"
 	"net/http"
 	"strconv"
 	"strings"
@@ -85,9 +84,12 @@ type openForm struct {
 func (a *Accounts) balance(c echo.Context) error {
 	q := web.QueryOf(c, "after", "limit", "reason")
 	limit, reason := q.Limit(50, 500), q.Text("reason")
-	afterMicros, afterID, ok := openPlace(q.Text("after"))
-	if !ok {
-		q.Refuse("after", "is not what a page gave as next")
+	var (
+		afterMicros int64
+		afterID     string
+	)
+	if place := q.Place(2); place != nil {
+		afterMicros, afterID = q.Whole(place[0]), place[1]
 	}
 	if err := q.Err(); err != nil {
 		return err
@@ -117,8 +119,7 @@ func (a *Accounts) balance(c echo.Context) error {
 		if len(b.Open) > limit {
 			b.Open = b.Open[:limit]
 			last := b.Open[limit-1]
-			next := base64.RawURLEncoding.EncodeToString([]byte(strconv.FormatInt(last.OccurredMicros, 10) + "\n" + last.ID))
-			view.Next = &next
+			view.Next = web.Cursor(strconv.FormatInt(last.OccurredMicros, 10), last.ID)
 		}
 		for _, r := range b.Open {
 			view.Open = append(view.Open, openForm{
@@ -135,18 +136,4 @@ func (a *Accounts) balance(c echo.Context) error {
 	}
 	web.LinkNext(c, view.Next)
 	return c.JSON(http.StatusOK, view)
-}
-
-// openPlace reads the place after which a page of what is not paid begins.
-func openPlace(text string) (micros int64, id string, ok bool) {
-	if text == "" {
-		return 0, "", true
-	}
-	place, err := base64.RawURLEncoding.DecodeString(text)
-	if err != nil || !utf8.Valid(place) || strings.ContainsRune(string(place), 0) {
-		return 0, "", false
-	}
-	number, id, found := strings.Cut(string(place), "\n")
-	micros, err = strconv.ParseInt(number, 10, 64)
-	return micros, id, found && err == nil && id != ""
 }

@@ -3,7 +3,6 @@ package operator
 import (
 	"context"
 	_ "embed"
-	"encoding/base64"
 	"encoding/json"
 	"net/http"
 	"slices"
@@ -134,35 +133,6 @@ func accountsOf[T any](list []T, account func(T) string) []string {
 	return names
 }
 
-// placeOf reads a cursor of parts; none is empty.
-func placeOf(q *web.Query, parts int) []string {
-	text := q.Text("after")
-	if text == "" {
-		return nil
-	}
-	place, err := base64.RawURLEncoding.DecodeString(text)
-	list := strings.Split(string(place), "\n")
-	if err != nil || len(list) != parts {
-		q.Refuse("after", "is not what a page gave as next")
-		return nil
-	}
-	return list
-}
-
-func cursorOf(parts ...string) *string {
-	next := base64.RawURLEncoding.EncodeToString([]byte(strings.Join(parts, "\n")))
-	return &next
-}
-
-// number reads a part of a cursor.
-func number(q *web.Query, text string) int64 {
-	n, err := strconv.ParseInt(text, 10, 64)
-	if err != nil {
-		q.Refuse("after", "is not what a page gave as next")
-	}
-	return n
-}
-
 // list shows the queue, what is due first at its head.
 func (d *Disputes) list(c echo.Context) error {
 	q := web.QueryOf(c, "state", "assignee", "about", "origin", "account", "charge", "show", "after", "limit", "reason")
@@ -179,8 +149,8 @@ func (d *Disputes) list(c echo.Context) error {
 		q.Refuse("show", "must be open, overdue or all")
 	}
 	limit, reason := q.Limit(50, 500), q.Text("reason")
-	if p := placeOf(q, 3); p != nil {
-		f.After = dispute.Place{DueDay: recovery.Day(number(q, p[0])), AmountCents: number(q, p[1]), Reference: p[2]}
+	if p := q.Place(3); p != nil {
+		f.After = dispute.Place{DueDay: recovery.Day(q.Whole(p[0])), AmountCents: q.Whole(p[1]), Reference: p[2]}
 	}
 	if err := q.Err(); err != nil {
 		return err
@@ -197,7 +167,7 @@ func (d *Disputes) list(c echo.Context) error {
 		if len(list) > limit {
 			list = list[:limit]
 			last := list[limit-1]
-			answer.Next = cursorOf(strconv.FormatInt(int64(last.DueDay), 10), strconv.FormatInt(last.AmountCents, 10), last.Reference)
+			answer.Next = web.Cursor(strconv.FormatInt(int64(last.DueDay), 10), strconv.FormatInt(last.AmountCents, 10), last.Reference)
 		}
 		for _, one := range list {
 			answer.Items = append(answer.Items, d.form(one))
@@ -293,7 +263,7 @@ func (d *Disputes) open(c echo.Context) error {
 		if err != nil {
 			return once.Answer{}, err
 		}
-		return answer(http.StatusCreated, d.form(v), "/v1/disputes/"+v.Reference)
+		return once.Made(http.StatusCreated, d.form(v), "/v1/disputes/"+v.Reference)
 	})
 }
 
@@ -302,7 +272,7 @@ func (d *Disputes) changed(v dispute.Dispute, err error) (once.Answer, error) {
 	if err != nil {
 		return once.Answer{}, err
 	}
-	return answer(http.StatusOK, d.form(v), "")
+	return once.Made(http.StatusOK, d.form(v), "")
 }
 
 func (d *Disputes) assign(c echo.Context) error {
@@ -399,7 +369,7 @@ func (d *Disputes) reopen(c echo.Context) error {
 		if err != nil {
 			return once.Answer{}, err
 		}
-		return answer(http.StatusCreated, d.form(v), "/v1/disputes/"+v.Reference)
+		return once.Made(http.StatusCreated, d.form(v), "/v1/disputes/"+v.Reference)
 	})
 }
 
@@ -428,8 +398,8 @@ func (d *Disputes) flags(c echo.Context) error {
 		before time.Time
 		key    string
 	)
-	if p := placeOf(q, 2); p != nil {
-		before, key = time.UnixMicro(number(q, p[0])), p[1]
+	if p := q.Place(2); p != nil {
+		before, key = time.UnixMicro(q.Whole(p[0])), p[1]
 	}
 	if err := q.Err(); err != nil {
 		return err
@@ -445,7 +415,7 @@ func (d *Disputes) flags(c echo.Context) error {
 		if len(list) > limit {
 			list = list[:limit]
 			last := list[limit-1]
-			answer.Next = cursorOf(strconv.FormatInt(last.At.UnixMicro(), 10), last.Key)
+			answer.Next = web.Cursor(strconv.FormatInt(last.At.UnixMicro(), 10), last.Key)
 		}
 		var accounts []string
 		for _, f := range list {

@@ -14,9 +14,7 @@ package operator
 import (
 	"context"
 	_ "embed"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"net/http"
 
 	"github.com/labstack/echo/v4"
@@ -65,15 +63,6 @@ func OpenAPI(topics ...Topic) [][]byte {
 	return docs
 }
 
-// answer is a value as it is answered and kept for repetitions.
-func answer(status int, v any, location string) (once.Answer, error) {
-	body, err := json.Marshal(v)
-	if err != nil {
-		return once.Answer{}, fmt.Errorf("writing an answer: %w", err)
-	}
-	return once.Answer{Status: status, Body: append(body, '\n'), Location: location}, nil
-}
-
 // repeatable reads the request's Idempotency-Key and its body, runs fn at most
 // once in a transaction of the books, and answers.
 func repeatable(c echo.Context, r Repeater, body any, fn func(ctx context.Context, tx *books.Tx, asked once.Request) (once.Answer, error)) error {
@@ -94,12 +83,7 @@ func repeatable(c echo.Context, r Repeater, body any, fn func(ctx context.Contex
 	case err != nil:
 		return problem(err)
 	}
-	if a.Location != "" {
-		c.Response().Header().Set(echo.HeaderLocation, a.Location)
-	}
-	if a.Replayed {
-		c.Response().Header().Set("Idempotent-Replayed", "true")
-	}
+	web.Repeated(c, a.Location, a.Replayed)
 	return c.Blob(a.Status, echo.MIMEApplicationJSON, a.Body)
 }
 

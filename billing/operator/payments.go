@@ -193,7 +193,7 @@ func (p *Payments) query(c echo.Context) error {
 		if err != nil {
 			return once.Answer{}, err
 		}
-		return answer(http.StatusOK, paymentOf(a), "")
+		return once.Made(http.StatusOK, paymentOf(a), "")
 	})
 }
 
@@ -214,7 +214,7 @@ func (p *Payments) made(a payment.Attempt, err error) (once.Answer, error) {
 	if err != nil {
 		return once.Answer{}, err
 	}
-	return answer(http.StatusCreated, paymentOf(a), "/v1/payments/"+a.ID)
+	return once.Made(http.StatusCreated, paymentOf(a), "/v1/payments/"+a.ID)
 }
 
 type paymentEventForm struct {
@@ -266,13 +266,8 @@ type meansForm struct {
 }
 
 func meansOf(m payment.Means) meansForm {
-	token := m.Token
-	if len(token) > 4 {
-		// Whoever reads it cannot pay by it.
-		token = "…" + token[len(token)-4:]
-	}
 	return meansForm{
-		m.Revision, shown(m.From), m.Mode, m.Kind, m.Provider, token, billing.FormatCents(m.ThresholdCents), billing.FormatCents(m.TopUpCents),
+		m.Revision, shown(m.From), m.Mode, m.Kind, m.Provider, m.ShownToken(), billing.FormatCents(m.ThresholdCents), billing.FormatCents(m.TopUpCents),
 		m.Currency, m.By, shown(m.At),
 	}
 }
@@ -332,7 +327,7 @@ func (p *Payments) setMeans(c echo.Context) error {
 		if err := p.Payments.Note(ctx, tx, staff(c, body.Reason), "payment.means.set", m.Account); err != nil {
 			return once.Answer{}, err
 		}
-		return answer(http.StatusCreated, meansOf(m), "")
+		return once.Made(http.StatusCreated, meansOf(m), "")
 	})
 }
 

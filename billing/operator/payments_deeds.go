@@ -64,13 +64,13 @@ func (p *Payments) perform(ctx context.Context, tx *books.Tx, status int, said p
 	case err != nil:
 		return once.Answer{}, err
 	case d.State == payment.DeedWaiting:
-		return answer(http.StatusAccepted, deedOf(d), "/v1/payment-approvals")
+		return once.Made(http.StatusAccepted, deedOf(d), "/v1/payment-approvals")
 	case d.Kind == payment.DeedPayOut:
-		return answer(status, map[string]any{"items": paymentsOf(list)}, "")
+		return once.Made(status, map[string]any{"items": paymentsOf(list)}, "")
 	case status == http.StatusCreated:
-		return answer(status, paymentOf(list[0]), "/v1/payments/"+list[0].ID)
+		return once.Made(status, paymentOf(list[0]), "/v1/payments/"+list[0].ID)
 	}
-	return answer(status, paymentOf(list[0]), "")
+	return once.Made(status, paymentOf(list[0]), "")
 }
 
 func paymentsOf(list []payment.Attempt) []paymentForm {
@@ -170,8 +170,8 @@ func (p *Payments) approvals(c echo.Context) error {
 		afterAt time.Time
 		afterID string
 	)
-	if place := placeOf(q, 2); place != nil {
-		afterAt, afterID = time.UnixMicro(number(q, place[0])), place[1]
+	if place := q.Place(2); place != nil {
+		afterAt, afterID = time.UnixMicro(q.Whole(place[0])), place[1]
 	}
 	if err := q.Err(); err != nil {
 		return err
@@ -184,7 +184,7 @@ func (p *Payments) approvals(c echo.Context) error {
 	if len(list) > limit {
 		list = list[:limit]
 		last := list[limit-1]
-		page.Next = cursorOf(strconv.FormatInt(last.At.UnixMicro(), 10), last.ID)
+		page.Next = web.Cursor(strconv.FormatInt(last.At.UnixMicro(), 10), last.ID)
 	}
 	for _, d := range list {
 		page.Items = append(page.Items, deedOf(d))
@@ -220,7 +220,7 @@ func (p *Payments) approve(c echo.Context) error {
 		if err != nil {
 			return once.Answer{}, err
 		}
-		return answer(http.StatusOK, struct {
+		return once.Made(http.StatusOK, struct {
 			deedForm
 			Payments []paymentForm `json:"payments"`
 		}{deedOf(d), paymentsOf(list)}, "")

@@ -3,7 +3,6 @@ package operator
 import (
 	"context"
 	_ "embed"
-	"encoding/base64"
 	"net/http"
 	"slices"
 	"strconv"
@@ -123,22 +122,13 @@ func (s *Settlement) dayParam(q *web.Query, name string) int64 {
 
 // dayAfter reads a cursor of a day and an id.
 func dayAfter(q *web.Query) (day int64, id string) {
-	text, err := base64.RawURLEncoding.DecodeString(q.Text("after"))
-	if err == nil && len(text) > 0 {
-		number, rest, _ := strings.Cut(string(text), "\n")
-		id = rest
-		day, err = strconv.ParseInt(number, 10, 64)
-	}
-	if err != nil {
-		q.Refuse("after", "is not what a page gave as next")
+	if place := q.Place(2); place != nil {
+		day, id = q.Whole(place[0]), place[1]
 	}
 	return day, id
 }
 
-func dayCursor(day int64, id string) *string {
-	next := base64.RawURLEncoding.EncodeToString([]byte(strconv.FormatInt(day, 10) + "\n" + id))
-	return &next
-}
+func dayCursor(day int64, id string) *string { return web.Cursor(strconv.FormatInt(day, 10), id) }
 
 func (s *Settlement) list(c echo.Context) error {
 	q := web.QueryOf(c, "creditor", "state", "from", "to", "after", "limit")
@@ -228,7 +218,7 @@ func (s *Settlement) step(c echo.Context) error {
 		if err != nil {
 			return once.Answer{}, err
 		}
-		return answer(http.StatusOK, f, "")
+		return once.Made(http.StatusOK, f, "")
 	})
 }
 
@@ -262,7 +252,7 @@ func (s *Settlement) report(c echo.Context) error {
 		if err != nil {
 			return once.Answer{}, err
 		}
-		return answer(http.StatusCreated, map[string]any{"id": r.ID, "rows": m.Rows, "agree": m.Agree, "breaks": m.Breaks, "ended": m.Ended + ended}, "")
+		return once.Made(http.StatusCreated, map[string]any{"id": r.ID, "rows": m.Rows, "agree": m.Agree, "breaks": m.Breaks, "ended": m.Ended + ended}, "")
 	})
 }
 
@@ -340,7 +330,7 @@ func (s *Settlement) reconcile(c echo.Context) error {
 			return once.Answer{}, err
 		}
 		f.Found = &found
-		return answer(http.StatusOK, f, "")
+		return once.Made(http.StatusOK, f, "")
 	})
 }
 
@@ -409,7 +399,7 @@ func (s *Settlement) resolve(c echo.Context) error {
 		if err != nil {
 			return once.Answer{}, err
 		}
-		return answer(http.StatusOK, s.breakOf(b), "")
+		return once.Made(http.StatusOK, s.breakOf(b), "")
 	})
 }
 

@@ -3,7 +3,6 @@ package operator
 import (
 	"context"
 	_ "embed"
-	"encoding/base64"
 	"encoding/csv"
 	"net/http"
 	"strings"
@@ -93,17 +92,16 @@ func (u *Unpaid) list(c echo.Context) error {
 	if text := q.Text("stuck"); text != "" && !stuck || stuck && (vehicle != "" || stage != "") {
 		q.Refuse("stuck", "must be true, and stands alone")
 	}
-	place, err := base64.RawURLEncoding.DecodeString(q.Text("after"))
-	if err != nil {
-		q.Refuse("after", "is not what a page gave as next")
+	var afterVehicle, afterReceivable string
+	if place := q.Place(2); place != nil {
+		afterVehicle, afterReceivable = place[0], place[1]
 	}
 	if err := q.Err(); err != nil {
 		return err
 	}
-	afterVehicle, afterReceivable, _ := strings.Cut(string(place), "\n")
 	var answer web.Page[caseForm]
 	ctx := c.Request().Context()
-	err = u.Books.Do(ctx, func(tx *books.Tx) error {
+	err := u.Books.Do(ctx, func(tx *books.Tx) error {
 		var (
 			list []recovery.Case
 			err  error
@@ -120,8 +118,7 @@ func (u *Unpaid) list(c echo.Context) error {
 		if len(list) > limit {
 			list = list[:limit]
 			last := list[len(list)-1]
-			next := base64.RawURLEncoding.EncodeToString([]byte(last.Vehicle + "\n" + last.Receivable))
-			answer.Next = &next
+			answer.Next = web.Cursor(last.Vehicle, last.Receivable)
 		}
 		var accounts []string
 		for _, one := range list {
@@ -187,7 +184,7 @@ func (u *Unpaid) waive(c echo.Context) error {
 		if err != nil {
 			return once.Answer{}, err
 		}
-		return answer(http.StatusOK, caseOf(stands), "")
+		return once.Made(http.StatusOK, caseOf(stands), "")
 	})
 }
 
@@ -215,7 +212,7 @@ func (u *Unpaid) outage(c echo.Context) error {
 			if err := u.Ladder.Down(ctx, tx, id, from, u.deed(c, body.Reason)); err != nil {
 				return once.Answer{}, err
 			}
-			return answer(http.StatusCreated, map[string]any{"id": id, "from": shown(from), "to": nil}, "")
+			return once.Made(http.StatusCreated, map[string]any{"id": id, "from": shown(from), "to": nil}, "")
 		}
 		to, err := instant("to", *body.To)
 		if err != nil {
@@ -224,7 +221,7 @@ func (u *Unpaid) outage(c echo.Context) error {
 		if err := u.Ladder.Outage(ctx, tx, id, from, to, u.deed(c, body.Reason)); err != nil {
 			return once.Answer{}, err
 		}
-		return answer(http.StatusCreated, map[string]any{"id": id, "from": shown(from), "to": shown(to)}, "")
+		return once.Made(http.StatusCreated, map[string]any{"id": id, "from": shown(from), "to": shown(to)}, "")
 	})
 }
 
@@ -238,7 +235,7 @@ func (u *Unpaid) outageEnds(c echo.Context) error {
 		if err := u.Ladder.Resume(ctx, tx, c.Param("id"), "", d); err != nil {
 			return once.Answer{}, err
 		}
-		return answer(http.StatusOK, map[string]any{"id": c.Param("id"), "ended_at": shown(d.Now)}, "")
+		return once.Made(http.StatusOK, map[string]any{"id": c.Param("id"), "ended_at": shown(d.Now)}, "")
 	})
 }
 
@@ -252,7 +249,7 @@ func (u *Unpaid) outageWithdrawn(c echo.Context) error {
 		if err := u.Ladder.Withdraw(ctx, tx, c.Param("id"), d); err != nil {
 			return once.Answer{}, err
 		}
-		return answer(http.StatusOK, map[string]any{"id": c.Param("id"), "withdrawn_at": shown(d.Now)}, "")
+		return once.Made(http.StatusOK, map[string]any{"id": c.Param("id"), "withdrawn_at": shown(d.Now)}, "")
 	})
 }
 
@@ -438,7 +435,7 @@ func (u *Unpaid) delivered(c echo.Context) error {
 		if err != nil {
 			return once.Answer{}, err
 		}
-		return answer(http.StatusOK, f, "")
+		return once.Made(http.StatusOK, f, "")
 	})
 }
 

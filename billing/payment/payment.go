@@ -232,6 +232,18 @@ type Means struct {
 	At time.Time
 }
 
+// ShownToken is the token by its last four characters: whoever reads it cannot
+// pay by it. Of one no longer than that nothing is shown.
+func (m Means) ShownToken() string {
+	switch {
+	case m.Token == "":
+		return ""
+	case len(m.Token) <= 4:
+		return "…"
+	}
+	return "…" + m.Token[len(m.Token)-4:]
+}
+
 // Kinds of means.
 const (
 	Card        = "card"

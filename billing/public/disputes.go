@@ -91,9 +91,7 @@ func (a *API) postDispute(d Disputing) echo.HandlerFunc {
 		case err != nil:
 			return problem(err)
 		}
-		if kept.Replayed {
-			c.Response().Header().Set("Idempotent-Replayed", "true")
-		}
+		web.Repeated(c, "", kept.Replayed)
 		return c.Blob(kept.Status, echo.MIMEApplicationJSON, kept.Body)
 	}
 }

@@ -299,10 +299,7 @@ func (a *API) postPayment(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	c.Response().Header().Set(echo.HeaderLocation, kept.Location)
-	if kept.Replayed {
-		c.Response().Header().Set("Idempotent-Replayed", "true")
-	}
+	web.Repeated(c, kept.Location, kept.Replayed)
 	return c.JSON(kept.Status, form)
 }
 

@@ -17,6 +17,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"sync"
@@ -62,6 +63,15 @@ type Answer struct {
 	Location string
 	// Replayed says that the effect is of an earlier request.
 	Replayed bool
+}
+
+// Made is an answer with a value as JSON in its body.
+func Made(status int, v any, location string) (Answer, error) {
+	body, err := json.Marshal(v)
+	if err != nil {
+		return Answer{}, fmt.Errorf("writing an answer: %w", err)
+	}
+	return Answer{Status: status, Body: append(body, '\n'), Location: location}, nil
 }
 
 const (

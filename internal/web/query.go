@@ -49,13 +49,15 @@ func QueryOf(c echo.Context, known ...string) *Query {
 			q.Refuse(name, "is given more than once")
 		case len(values[name][0]) > maxParameter:
 			q.Refuse(name, "is too long")
-		case !utf8.ValidString(values[name][0]) || strings.ContainsRune(values[name][0], 0):
-			// A store takes neither.
+		case !storable(values[name][0]):
 			q.Refuse(name, "is not text in UTF-8")
 		}
 	}
 	return q
 }
+
+// storable tells whether a store takes a text: UTF-8 without U+0000.
+func storable(text string) bool { return utf8.ValidString(text) && !strings.ContainsRune(text, 0) }
 
 // Refuse notes what is wrong with a parameter, unless something else was wrong
 // before.

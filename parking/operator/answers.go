@@ -48,12 +48,7 @@ func write(c echo.Context, answer parking.Answer) error {
 	if answer.Status >= 400 {
 		media = web.ContentTypeProblem
 	}
-	if answer.Location != "" {
-		c.Response().Header().Set(echo.HeaderLocation, answer.Location)
-	}
-	if answer.Replayed {
-		c.Response().Header().Set("Idempotent-Replayed", "true")
-	}
+	web.Repeated(c, answer.Location, answer.Replayed)
 	return c.Blob(answer.Status, media, answer.Body)
 }
 

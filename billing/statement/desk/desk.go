@@ -14,7 +14,6 @@ package desk
 import (
 	"bytes"
 	"context"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"mime"
@@ -87,13 +86,7 @@ func (n Note) seen(ctx context.Context, tx *books.Tx, act audit.Act, what Span, 
 }
 
 // shown is an instant as it is answered; nil for none.
-func shown(at time.Time) *string {
-	if at.IsZero() {
-		return nil
-	}
-	text := at.UTC().Format(time.RFC3339Nano)
-	return &text
-}
+func shown(at time.Time) *string { return web.Shown(at) }
 
 type sidesForm struct {
 	Owed string `json:"owed"`
@@ -217,14 +210,8 @@ func PageOf(q *web.Query) (p Page) {
 	if p.Language != "" && p.Language != statement.English && p.Language != statement.Chinese {
 		q.Refuse("language", "is en or zh-HK")
 	}
-	text, err := base64.RawURLEncoding.DecodeString(q.Text("after"))
-	if err == nil && len(text) > 0 {
-		micros, id, _ := strings.Cut(string(text), "\n")
-		p.After.Transaction = id
-		p.After.PostedMicros, err = strconv.ParseInt(micros, 10, 64)
-	}
-	if err != nil {
-		q.Refuse("after", "is not what a page gave as next")
+	if place := q.Place(2); place != nil {
+		p.After = statement.Place{PostedMicros: q.Whole(place[0]), Transaction: place[1]}
 	}
 	return p
 }
@@ -288,8 +275,7 @@ func (d *Desk) show(c echo.Context, what Span, after statement.Place, limit int,
 		if len(list) > limit {
 			list = list[:limit]
 			last := list[limit-1]
-			next := base64.RawURLEncoding.EncodeToString([]byte(strconv.FormatInt(last.PostedAt.UnixMicro(), 10) + "\n" + last.Transaction))
-			f.Next = &next
+			f.Next = web.Cursor(strconv.FormatInt(last.PostedAt.UnixMicro(), 10), last.Transaction)
 		}
 		for _, l := range list {
 			f.Items = append(f.Items, lineOf(l))
