@@ -39,14 +39,9 @@ func sample(t testing.TB, name string) (*parking.CarPark, parking.Vehicle) {
 func target(t *testing.T, park *parking.CarPark, v parking.Vehicle, idle, early bool, wantEntry float64) {
 	t.Helper()
 	const wantRetrieval = 30.0
-	runs := seeds(20)
-	if testing.Short() {
-		// Under the race detector, too few for a percentile: it must not be worse.
-		runs, wantEntry = seeds(4), 0
-	}
 	reports, err := simulate.Compare(t.Context(), simulate.Config{CarPark: park, Warmup: 2, Days: 2, Pair: true, Idle: idle, Early: early,
 		Demand: simulate.Synthetic{Bays: len(park.Bays), LoadPercent: 80, ErrorPercent: 30, Vehicle: v}},
-		[]string{allocator.Freeflow, allocator.Nearest, allocator.Random}, runs)
+		[]string{allocator.Freeflow, allocator.Nearest, allocator.Random}, seeds(20))
 	if err != nil {
 		t.Fatal(err)
 	}
